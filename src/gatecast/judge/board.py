@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float64
 
 from gatecast.data.panel import Panel
 from gatecast.forecast.result import Forecast
+from gatecast.train.loop import LossCurve
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,6 @@ class FreeRunFacts:
     divergence: Float64[np.ndarray, "N"]
     settled_at: int | None
     left_range_at: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class LossCurve:
-    """Loss by epoch of one network in scaled units; `valid` is empty where nothing was held back."""
-
-    name: str
-    train: tuple[float, ...]
-    valid: tuple[float, ...]
-    kept_epoch: int
-    ending: str
 
 
 @dataclass(frozen=True, eq=False)

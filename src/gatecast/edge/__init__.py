@@ -1,0 +1,1 @@
+"""Stage 9: model files, checkpoints, exports and the command line: the only way out to the world."""

@@ -1,0 +1,1 @@
+"""Stage 7: what the gates of a fitted network do, on the reference cells: numbers first."""

@@ -1,0 +1,1 @@
+"""Stage 5: one_step, free_run and direct; baselines with the same contract; `Forecaster`, the estimator."""

@@ -1,0 +1,74 @@
+"""The three ways to forecast, as three functions of one fitted step.
+
+    one_step  every forecast from its own true window                 N anchors -> N values
+    free_run  the window slides over the model's own outputs           N origins -> N x K values
+    direct    one pass of a K-step head                                N origins -> N x K values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from gatecast.errors import ForecastError
+from gatecast.prepare.scale import Transform
+from gatecast.prepare.window import past_matrix
+
+Step = Callable[[Float64[np.ndarray, "B L C"]], Float64[np.ndarray, "B K P"]]
+CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Rolling:
+    """A fitted map from a scaled window of C columns to the next K rows of its first P columns (the target first)."""
+
+    step: Step
+    transform: Transform
+    lookback: int
+
+    @property
+    def need(self) -> int:
+        """Rows of history that one forecast needs."""
+        return self.lookback + self.transform.lost
+
+
+def one_step(
+    model: Rolling, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]
+) -> Float64[np.ndarray, "N"]:
+    """The target one row after each anchor, from the true window up to it; original units."""
+    return direct(model, values, anchors)[:, 0]
+
+
+def direct(
+    model: Rolling, values: Float64[np.ndarray, "T C"], origins: Int64[np.ndarray, "N"]
+) -> Float64[np.ndarray, "N K"]:
+    """The target at all steps of the head after each origin; original units."""
+    z = model.transform.apply(values)
+    chunks = np.array_split(origins, max(1, -(-len(origins) // CHUNK)))
+    ahead = np.concatenate([model.step(past_matrix(z, part, model.lookback)) for part in chunks])  # [N, K, P]
+    return model.transform.target_only().invert(ahead[..., :1], values[origins, :1])[..., 0]  # [N, K]
+
+
+def free_run(
+    model: Rolling, values: Float64[np.ndarray, "T C"], origins: Int64[np.ndarray, "N"], steps: int
+) -> Float64[np.ndarray, "N steps"]:
+    """The target at `steps` steps after each origin, the model fed with its own outputs; original units.
+
+    Raises ForecastError unless the model predicts every column that it reads.
+    """
+    window = past_matrix(model.transform.apply(values), origins, model.lookback)
+    path = np.empty((len(origins), steps, values.shape[1]))
+    for k in range(steps):
+        ahead = model.step(window)[:, 0]  # [N, P]
+        if ahead.shape[1] != values.shape[1]:
+            raise ForecastError(
+                f"no free run: the model reads {values.shape[1]} columns and predicts {ahead.shape[1]} of them",
+                "fit it with predicts='all', or let it read the target alone",
+            )
+        path[:, k] = ahead
+        window = np.concatenate([window[:, 1:], ahead[:, None]], axis=1)  # [N, L, C]
+    return model.transform.invert(path, values[origins])[..., 0]  # [N, steps]
+

@@ -1,0 +1,1 @@
+"""Stage 6: scores, skill against naive with a significance test, facts about free runs, the leaderboard."""

@@ -1,0 +1,222 @@
+"""Fit every model and every baseline, forecast the test span both ways, and compare."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from gatecast.data.panel import Panel, When, time_text
+from gatecast.data.read import as_panel
+from gatecast.errors import ForecastError, SpecError
+from gatecast.forecast.baselines import RULES, Baseline
+from gatecast.forecast.forecaster import Forecaster
+from gatecast.forecast.method import Method
+from gatecast.forecast.result import Forecast
+from gatecast.forecast.ridge import Ridge
+from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run
+from gatecast.judge.freerun import free_run_facts
+from gatecast.judge.metrics import coverage, score
+from gatecast.judge.significance import diebold_mariano, holm
+from gatecast.judge.verdict import free_run_verdict, one_step_verdict
+from gatecast.prepare.fill import fill
+from gatecast.prepare.split import split
+from gatecast.train.loop import Watch
+from gatecast.train.members import in_parallel
+
+PACKAGES = ("gatecast", "torch", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One series cut in two, and how its models are judged."""
+
+    train: Panel
+    test: Panel
+    whole: Panel
+    season: int
+    early_start: bool
+
+    @property
+    def truth(self) -> Float64[np.ndarray, "N"]:
+        """The test span's target; a missing value repeats the last one and is not scored."""
+        return fill(self.whole, self.train.rows).values[self.train.rows :, 0]
+
+    @property
+    def past(self) -> Float64[np.ndarray, "T"]:
+        """The training span's target without gaps."""
+        return fill(self.train).values[:, 0]
+
+    @property
+    def scored(self) -> Bool[np.ndarray, "N"]:
+        """Test rows whose target was observed."""
+        return ~np.isnan(self.test.values[:, 0])
+
+
+def leaderboard(
+    data: Any,
+    test_from: When,
+    models: Sequence[str | Method] = ("auto",),
+    *,
+    seeds: int | Sequence[int] = 1,
+    season: int | None = None,
+    early_start: bool = False,
+    watch: Watch | None = None,
+) -> Leaderboard:
+    """Judge models beside every baseline on the rows from `test_from` on, one step ahead and as a free run.
+
+    `models`: specs such as "lstm:50x4", "auto", or unfitted forecasters. Every network is trained once for each of
+    `seeds` (a count, or the seeds themselves). `season` replaces the calendar's m. `early_start` lets free runs
+    start one row early, as the notebook did: the first value is then that of the last training row, shown as the
+    first test day. Several series run one after another. Raises DataError and SpecError before anything is trained.
+
+    >>> from gatecast.data.synthetic import ramp
+    >>> board = leaderboard(ramp(60), "10 rows", models=[]).boards[0]
+    >>> round(board.row("drift").shown.scores.rmse, 6)
+    0.0
+    """
+    panel, watch = as_panel(data), watch or Watch()
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    if not len(chosen):
+        raise SpecError(f"seeds={seeds}, expected at least one")
+    methods = _methods(models)
+    trials = [_trial(series, test_from, season, early_start) for series in panel]
+    boards = tuple(_board(trial, methods, list(chosen), watch) for trial in trials)
+    versions = tuple((name, version(name)) for name in PACKAGES)
+    settings = (("test from", str(test_from)), ("seeds", ", ".join(map(str, chosen))), ("fill", panel.fill))
+    return Leaderboard(boards, "", versions, settings)
+
+
+def _trial(series: Panel, test_from: When, season: int | None, early_start: bool) -> Trial:
+    train, test = split(series, test_from)
+    return Trial(train, test, series, season or series.calendar.season, early_start)
+
+
+def _methods(models: Sequence[str | Method]) -> list[Method]:
+    """Forecasters from specs; names must differ, because rows are found by name."""
+    methods = [Forecaster(model) if isinstance(model, str) else model for model in models]
+    names = [*RULES, Ridge.name, *(method.name for method in methods)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise SpecError(f"two models are called {', '.join(sorted(twice))}", "leave one out")
+    return methods
+
+
+def _baselines(season: int) -> list[Method]:
+    names = [name for name in RULES if name != "seasonal_naive" or season > 1]
+    return [*(Baseline(name, season) for name in names), Ridge()]
+
+
+def _board(trial: Trial, models: list[Method], seeds: list[int], watch: Watch) -> Board:
+    runs = {m.name: ([_run(m, trial, watch, 0)], m) for m in _baselines(trial.season)}
+    runs |= {m.name: (list(in_parallel(partial(_run, m, trial, watch), seeds)), m) for m in models}
+    shown = {name: _median_run([run for run, _ in pairs]) for name, (pairs, _) in runs.items()}
+    naive = shown["naive"]
+    tests = {
+        name: diebold_mariano(_errors(run, trial), _errors(naive, trial))
+        for name, run in shown.items()
+        if name != "naive"
+    }
+    adjusted = dict(zip(tests, holm([test[1] if test else None for test in tests.values()]), strict=True))
+    rows = []
+    for name, (pairs, _) in runs.items():
+        test = tests.get(name)
+        comparison = Comparison(_skill(shown[name], naive), test[0] if test else None, adjusted.get(name))
+        verdict = "the yardstick" if name == "naive" else one_step_verdict(comparison, trial.train.calendar)
+        fitted = pairs[0][1]
+        network = fitted if isinstance(fitted, Forecaster) else None
+        rows.append(
+            Row(
+                name,
+                fitted.kind,
+                tuple(run for run, _ in pairs),
+                shown[name],
+                comparison,
+                verdict,
+                free_run_verdict(shown[name], naive),
+                network.summary() if network else name,
+                network.parameters if network else 0,
+            )
+        )
+    rows.sort(key=lambda row: row.shown.scores.rmse)
+    series = trial.train.ids[0]
+    return Board(series, trial.train, trial.test, trial.scored, trial.season, tuple(rows), findings(trial))
+
+
+def findings(trial: Trial) -> tuple[str, ...]:
+    """What the data are, in sentences."""
+    whole = trial.whole
+    missing = whole.calendar.missing(whole.times)
+    return (
+        f"{whole.rows} rows of {', '.join(whole.columns)}, {whole.span}, {whole.calendar.label}",
+        f"{missing} rows missing by the calendar" if missing else "no row is missing by the calendar",
+        f"training span {trial.train.span} ({trial.train.rows} rows), test span {trial.test.span} "
+        f"({trial.test.rows} rows, {int(trial.scored.sum())} scored); season m = {trial.season}",
+        *whole.notes,
+    )
+
+
+def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> tuple[Run, Method]:
+    """Fit a copy of `method`, forecast the test span both ways, score."""
+    started = time.perf_counter()
+    fitted = copy.copy(method).fit(trial.train, seed=seed, watch=watch)
+    one = fitted.one_step(trial.whole)
+    refusal, free = "", None
+    try:
+        free = _free_run(fitted, trial)
+    except ForecastError as refused:
+        refusal = refused.message
+    scores = _scores(one, trial)
+    facts = free_run_facts(trial.truth, free.mean, one.mean, trial.past) if free else None
+    run = Run(
+        seed,
+        one,
+        scores,
+        free,
+        _scores(free, trial) if free else None,
+        facts,
+        coverage(trial.truth, one.bands, trial.scored),
+        refusal,
+        fitted.curves_ if isinstance(fitted, Forecaster) else (),
+        time.perf_counter() - started,
+    )
+    return run, fitted
+
+
+def _free_run(fitted: Method, trial: Trial) -> Forecast:
+    """From the end of the training span; with `early_start` from one row before it."""
+    free = fitted.free_run(trial.test.rows, times=trial.test.times)
+    if not trial.early_start:
+        return free
+    origin = np.array([trial.train.rows - 2])
+    origins = np.repeat(trial.train.times[-2:-1], trial.test.rows)
+    return replace(free, mean=fitted.free_runs(None, origin, trial.test.rows)[0], origins=origins)
+
+
+def _scores(forecast: Forecast, trial: Trial) -> Any:
+    return score(trial.truth[trial.scored], forecast.mean[trial.scored], trial.past, trial.season)
+
+
+def _errors(run: Run, trial: Trial) -> Float64[np.ndarray, "N"]:
+    return (trial.truth - run.one_step.mean)[trial.scored]
+
+
+def _skill(run: Run, naive: Run) -> float | None:
+    return 100 * (1 - run.scores.rmse / naive.scores.rmse) if naive.scores.rmse > 0 else None
+
+
+def _median_run(runs: list[Run]) -> Run:
+    """The run whose one-step RMSE is the median (the lower one of two)."""
+    return sorted(runs, key=lambda run: run.scores.rmse)[(len(runs) - 1) // 2]
+
+
+def start_text(trial: Trial) -> str:
+    """The first test time, as text."""
+    return time_text(trial.test.times[0])

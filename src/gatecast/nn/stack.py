@@ -1,0 +1,99 @@
+"""A recurrent stack with a linear head: windows in, K steps of P columns out."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatecast.nn.spec import StackSpec
+
+MODULES: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class Stack(nn.Module):
+    """Recurrent layers of any cells on top of each other, with dropout after every layer.
+
+    Reads x [B, T, D] from a zero state and returns the newest state of the top layer, [B, F]; for a bidirectional
+    top layer the final states of both directions. Dropout masks come from `generator`, never from the global one.
+    """
+
+    def __init__(self, spec: StackSpec, inputs: int, dropout: float, generator: torch.Generator) -> None:
+        super().__init__()
+        widths = [inputs, *(layer.width for layer in spec.layers)]
+        self.layers = nn.ModuleList(
+            MODULES[layer.cell](width, layer.units, batch_first=True, bidirectional=layer.bidirectional)
+            for layer, width in zip(spec.layers, widths, strict=False)
+        )
+        self.spec = spec
+        self.dropout = dropout
+        self.generator = generator
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B F"]:
+        """The newest state of the top layer."""
+        for layer in self.layers[:-1]:
+            x = self._drop(layer(x)[0])
+        x = self.layers[-1](x)[0]
+        newest, top = x[:, -1], self.spec.layers[-1]
+        if top.bidirectional:
+            newest = torch.cat([newest[:, : top.units], x[:, 0, top.units :]], dim=1)  # [B, 2H]
+        return self._drop(newest)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        if not self.training or self.dropout == 0:
+            return x
+        keep = 1 - self.dropout
+        return x * torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
+
+
+class Network(nn.Module):
+    """y = head(stack(x)) + skip(x): K steps of P columns from a window of D columns, [B, L, D] -> [B, K, P].
+
+    The skip is an optional fixed linear map of the newest `lags` rows, given by `set_skip`; with it the head starts
+    at zero, so that training starts from the linear forecast.
+    """
+
+    skip_weight: Tensor
+    skip_bias: Tensor
+
+    def __init__(self, stack: Stack, inputs: int, outputs: tuple[int, int], lags: int = 0) -> None:
+        super().__init__()
+        self.stack = stack
+        self.outputs = outputs
+        self.lags = lags
+        size = outputs[0] * outputs[1]
+        self.head = nn.Linear(stack.spec.layers[-1].width, size)
+        self.register_buffer("skip_weight", torch.zeros(lags * inputs, size))
+        self.register_buffer("skip_bias", torch.zeros(size if lags else 0))
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B K P"]:
+        """Scaled forecasts."""
+        y = self.head(self.stack(x))
+        if self.lags:
+            y = y + x[:, -self.lags :].flatten(1) @ self.skip_weight + self.skip_bias
+        return y.view(-1, *self.outputs)  # [B, K, P]
+
+    def set_skip(self, weight: Float[Tensor, "lags*D K*P"], bias: Float[Tensor, "K*P"]) -> None:
+        """Fix the linear part and start its correction at zero."""
+        with torch.no_grad():
+            self.skip_weight.copy_(weight)
+            self.skip_bias.copy_(bias)
+            self.head.weight.zero_()
+            self.head.bias.zero_()
+
+    def summary(self) -> str:
+        """Layers, output shapes and trainable parameter counts, as a small table."""
+        rows = [("layer", "output", "parameters")]
+        for layer, module in zip(self.stack.spec.layers, self.stack.layers, strict=True):
+            name = f"{'bi' if layer.bidirectional else ''}{layer.cell}"
+            rows.append((name, f"[B, L, {layer.width}]", f"{trainable(module):,}"))
+        rows.append(("head", f"[B, {self.outputs[0]}, {self.outputs[1]}]", f"{trainable(self.head):,}"))
+        if self.lags:
+            rows.append((f"linear skip, {self.lags} lags", "added", f"{self.skip_weight.numel():,} fixed"))
+        rows.append(("total", "", f"{trainable(self):,}"))
+        return "\n".join(f"{a:<24}{b:<14}{c:>14}" for a, b, c in rows)
+
+
+def trainable(module: nn.Module) -> int:
+    """Number of parameters that training changes."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

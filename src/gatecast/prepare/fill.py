@@ -1,0 +1,55 @@
+"""Missing cells, filled without looking past what was known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from gatecast.data.panel import Fill, Panel, time_text
+from gatecast.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """Values without gaps, and where they had them. Unit: original."""
+
+    values: Float64[np.ndarray, "T C"]
+    was_missing: Bool[np.ndarray, "T C"]
+
+
+def fill(panel: Panel, known: int | None = None) -> Filled:
+    """Fill one series' missing cells by the panel's rule; `known` rows lie before the cut-off (all, by default).
+
+    `last` repeats the last value seen. `linear` draws a line where both neighbours precede the cut-off and repeats
+    the last value elsewhere. Under `error` a missing target raises DataError and other columns repeat their last
+    value. A gap with nothing before it raises DataError.
+    """
+    known = panel.rows if known is None else known
+    columns = [
+        _fill_column(panel, c, "last" if panel.fill == "error" and c > 0 else panel.fill, known)
+        for c in range(len(panel.columns))
+    ]
+    return Filled(np.column_stack(columns), np.isnan(panel.values))
+
+
+def _fill_column(panel: Panel, c: int, rule: Fill, known: int) -> Float64[np.ndarray, "T"]:
+    column = panel.values[:, c]
+    gaps = np.isnan(column)
+    if not gaps.any():
+        return column
+    first = int(np.argmax(gaps))
+    if rule == "error" or gaps[0]:
+        what = "and nothing precedes it" if gaps[0] else f"({int(gaps.sum())} missing in all)"
+        raise DataError(
+            f"{panel.source}: column '{panel.columns[c]}' has no value at {time_text(panel.times[first])} {what}",
+            "start the series later" if gaps[0] else "fill the gaps with fill='last' or fill='linear'",
+        )
+    seen = np.maximum.accumulate(np.where(gaps, 0, np.arange(len(column))))
+    filled = column[seen]
+    if rule == "linear":
+        inside = np.flatnonzero(~gaps[:known])
+        between = np.flatnonzero(gaps[: inside[-1] + 1])
+        filled[between] = np.interp(between, inside, column[inside])
+    return filled

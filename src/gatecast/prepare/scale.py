@@ -1,0 +1,137 @@
+"""Units: the one place where values change between original and scaled, and back, exactly.
+
+A transform is a shape (what is modelled: the level, its log, its change, ...) and an affine scale fitted on the
+training span. Column 0 is the target.
+
+    level       z[t] = x[t]
+    log         z[t] = log x[t]
+    difference  z[t] = x[t] - x[t-1]
+    logreturn   z[t] = log x[t] - log x[t-1]
+    relative    target: its log return; other columns: log x[t] - log target[t] (prices of one day, on one scale)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from gatecast.errors import DataError, check_choice
+
+Equivariance = Literal["shift and scale", "scale", "none"]
+
+# name -> (shape, scale, what change of unit the transform follows)
+TRANSFORMS: dict[str, tuple[str, str, Equivariance]] = {
+    "none": ("level", "none", "none"),
+    "minmax": ("level", "minmax", "shift and scale"),
+    "standard": ("level", "standard", "shift and scale"),
+    "log": ("log", "standard", "scale"),
+    "difference": ("difference", "standard", "shift and scale"),
+    "logreturn": ("logreturn", "standard", "scale"),
+    "relative": ("relative", "standard", "scale"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """A fitted change of unit: z = (shape(x) - offset) / size, column by column."""
+
+    name: str
+    offset: Float64[np.ndarray, "C"]
+    size: Float64[np.ndarray, "C"]
+
+    @property
+    def shape(self) -> str:
+        """What is modelled: level, log, difference, logreturn or relative."""
+        return TRANSFORMS[self.name][0]
+
+    @property
+    def equivariance(self) -> Equivariance:
+        """The change of unit of the data that forecasts follow."""
+        return TRANSFORMS[self.name][2]
+
+    @property
+    def lost(self) -> int:
+        """Rows at the start that have no scaled value, because it needs a row before."""
+        return lost_rows(self.name)
+
+    @property
+    def multiplicative(self) -> bool:
+        """Whether errors are proportional to the level."""
+        return self.shape in ("log", "logreturn", "relative")
+
+    def target_only(self) -> Transform:
+        """The same transform for the target column alone, which never depends on the others."""
+        return Transform(self.name, self.offset[:1], self.size[:1])
+
+    def apply(self, values: Float64[np.ndarray, "T C"], columns: tuple[str, ...] = ()) -> Float64[np.ndarray, "T C"]:
+        """Original to scaled; the first `lost` rows are NaN."""
+        return (_shape(self.shape, values, columns) - self.offset) / self.size
+
+    def invert(
+        self, z: Float64[np.ndarray, "N K C"], level: Float64[np.ndarray, "N C"]
+    ) -> Float64[np.ndarray, "N K C"]:
+        """Scaled to original, for K steps after each of N origins whose last true row is `level` (original)."""
+        moved = z * self.size + self.offset
+        if self.shape == "level":
+            return moved
+        if self.shape == "log":
+            return np.exp(moved)
+        if self.shape == "difference":
+            return level[:, None] + np.cumsum(moved, axis=1)
+        if self.shape == "logreturn":
+            return level[:, None] * np.exp(np.cumsum(moved, axis=1))
+        target = level[:, None, :1] * np.exp(np.cumsum(moved[..., :1], axis=1))
+        return np.concatenate([target, target * np.exp(moved[..., 1:])], axis=-1)
+
+
+def lost_rows(name: str) -> int:
+    """Rows at the start that the transform `name` has no value for."""
+    return int(TRANSFORMS[name][0] in ("difference", "logreturn", "relative"))
+
+
+def fit_transform(name: str, values: Float64[np.ndarray, "T C"], columns: tuple[str, ...] = ()) -> Transform:
+    """Fit `name` (one of TRANSFORMS) on the training rows; a constant column keeps size 1.
+
+    Raises DataError where a logarithm meets a value that is not positive, naming column and row.
+
+    >>> fit_transform("minmax", np.array([[2.0], [4.0], [3.0]])).apply(np.array([[4.0]]))
+    array([[1.]])
+    """
+    check_choice(name, TRANSFORMS, "transform")
+    shape, scale, _ = TRANSFORMS[name]
+    shaped = _shape(shape, values, columns)
+    shaped = shaped[~np.isnan(shaped).any(axis=1)]
+    offset, size = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    if scale == "minmax":
+        offset, size = shaped.min(axis=0), np.ptp(shaped, axis=0)
+    elif scale == "standard":
+        offset, size = shaped.mean(axis=0), shaped.std(axis=0)
+    constant = size <= 1e-12 * np.maximum(np.abs(offset), 1e-300)
+    return Transform(name, offset, np.where(constant, 1.0, size))
+
+
+def _shape(shape: str, values: Float64[np.ndarray, "T C"], columns: tuple[str, ...]) -> Float64[np.ndarray, "T C"]:
+    if shape == "level":
+        return values
+    moving = values if shape == "difference" else _log(values, columns)
+    if shape == "log":
+        return moving
+    change = np.diff(moving, axis=0, prepend=np.nan)
+    if shape == "relative":
+        change[1:, 1:] = moving[1:, 1:] - moving[1:, :1]
+    return change
+
+
+def _log(values: Float64[np.ndarray, "T C"], columns: tuple[str, ...]) -> Float64[np.ndarray, "T C"]:
+    bad = np.argwhere(~(values > 0))
+    if len(bad):
+        row, c = bad[0]
+        name = columns[c] if columns else str(c)
+        raise DataError(
+            f"a logarithm needs positive values; column '{name}' has {values[row, c]:g} in row {row} of the series",
+            "use transform='standard' or 'difference', or treat such values as missing",
+        )
+    return np.log(values)

@@ -1,0 +1,70 @@
+"""Cut-offs: by date, by a count of rows, or by a share; and rolling origins."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from jaxtyping import Int64
+
+from gatecast.data.panel import Panel, When, as_time, time_text
+from gatecast.errors import DataError
+
+COUNT = re.compile(r"\s*(\d+)\s*rows?\s*$")
+SHARE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*$")
+
+
+def split(panel: Panel, test_from: When) -> tuple[Panel, Panel]:
+    """Cut one series in two: rows before `test_from`, and from it on.
+
+    `test_from` is a time ("2017-01-01", or an integer for integer time), a count ("251 rows") or a share ("20%").
+    Raises DataError where either side would be empty.
+
+    >>> from gatecast.data.synthetic import ramp
+    >>> train, test = split(ramp(100), "20%")
+    >>> train.rows, test.rows
+    (80, 20)
+    """
+    row = _first_test_row(panel.single(), test_from)
+    if not 0 < row < panel.rows:
+        raise DataError(
+            f"a test span from '{test_from}' leaves {row} rows to train on and {panel.rows - row} to test in "
+            f"{panel.source}, which runs from {panel.span}",
+            "choose a date inside the data, or a share such as '20%'",
+        )
+    cut = panel.times[row]
+    return panel._keep(panel.times < cut), panel._keep(panel.times >= cut)
+
+
+def _first_test_row(panel: Panel, test_from: When) -> int:
+    """Index of the first test row (0 or the number of rows where nothing is left on one side)."""
+    text = str(test_from)
+    if counted := COUNT.match(text):
+        return max(0, panel.rows - int(counted[1]))
+    if shared := SHARE.match(text):
+        return panel.rows - round(panel.rows * float(shared[1]) / 100)
+    return int(np.searchsorted(panel.times, as_time(test_from, panel.times)))
+
+
+def rolling_origins(first: int, last: int, count: int) -> Int64[np.ndarray, "count"]:
+    """`count` evenly spaced origins (index of the last known row) from `first` to `last`, both included.
+
+    >>> rolling_origins(10, 20, 3)
+    array([10, 15, 20])
+    """
+    return np.unique(np.linspace(first, last, count).round().astype(np.int64))
+
+
+def held_back(rows: int, share: float, least: int = 1) -> int:
+    """How many rows at the end of a training span are held back: `share` of them, at least `least`."""
+    return max(least, round(rows * share))
+
+
+def require_rows(panel: Panel, need: int, why: str) -> None:
+    """Raise DataError unless the series has at least `need` rows."""
+    if panel.rows < need:
+        end = f"ending {time_text(panel.times[-1])}" if panel.rows else "empty"
+        raise DataError(
+            f"{panel.source}: series '{panel.ids[0]}' has {panel.rows} rows to learn from ({end}); {why} needs {need}",
+            "use a shorter lookback, or more data",
+        )

@@ -1,0 +1,1 @@
+"""Stage 4: losses, optimisers, the closed-form ridge and one training loop."""

@@ -1,0 +1,91 @@
+"""Optimisers by name: PyTorch's, and Keras 3's RMSprop and SGD where their arithmetic differs.
+
+keras-rmsprop  v <- 0.9 v + 0.1 g^2;  w <- w - lr g / sqrt(v + 1e-7).  (torch: / (sqrt(v) + eps))
+keras-sgd      m <- momentum m - lr_t g;  w <- w + m, with lr_t = lr / (1 + 1e-7 t) at batch t = 0, 1, ...
+
+Source: keras/src/optimizers/rmsprop.py and sgd.py of Keras 3; the decay is Keras' InverseTimeDecay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from gatecast.train.settings import Training
+
+RHO = 0.9
+KERAS_EPSILON = 1e-7
+KERAS_DECAY = 1e-7
+
+
+class KerasRMSprop(torch.optim.Optimizer):
+    """RMSprop with epsilon inside the square root."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                state = self.state[p]
+                if not state:
+                    state["square"] = torch.zeros_like(p)
+                square = state["square"].mul_(RHO).addcmul_(p.grad, p.grad, value=1 - RHO)
+                p.addcdiv_(p.grad, (square + KERAS_EPSILON).sqrt_(), value=-group["lr"])
+
+
+class KerasSGD(torch.optim.Optimizer):
+    """Momentum whose velocity carries the learning rate, which decays with every batch."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                state = self.state[p]
+                if not state:
+                    state["velocity"], state["batches"] = torch.zeros_like(p), torch.tensor(0)
+                rate = group["lr"] / (1 + KERAS_DECAY * int(state["batches"]))
+                p.add_(state["velocity"].mul_(group["momentum"]).sub_(p.grad, alpha=rate))
+                state["batches"] += 1
+
+
+OPTIMISERS: dict[str, Callable[[list[nn.Parameter], Training], torch.optim.Optimizer]] = {
+    "sgd": lambda p, t: torch.optim.SGD(p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay),
+    "rmsprop": lambda p, t: torch.optim.RMSprop(
+        p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay
+    ),
+    "adam": lambda p, t: torch.optim.Adam(p, t.learning_rate, weight_decay=t.weight_decay),
+    "adamw": lambda p, t: torch.optim.AdamW(p, t.learning_rate, weight_decay=t.weight_decay),
+    "keras-rmsprop": lambda p, t: KerasRMSprop(p, t.learning_rate),
+    "keras-sgd": lambda p, t: KerasSGD(p, t.learning_rate, t.momentum),
+}
+
+
+def make_optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """The optimiser that `training` names, over the parameters that may change."""
+    return OPTIMISERS[training.optimiser]([p for p in network.parameters() if p.requires_grad], training)
+
+
+def flatten(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's memory as named tensors."""
+    state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
+    return {f"{i}.{name}": torch.as_tensor(value) for i, entry in state.items() for name, value in entry.items()}
+
+
+def unflatten(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `flatten` took out."""
+    whole = optimiser.state_dict()
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        whole["state"].setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict(whole)
