@@ -30,7 +30,7 @@ SEASONS = {
     "step": (1, "integer steps"),
 }
 BUSINESS_SHARE = 0.9
-"""Dates are business days when none is a weekend and at least this share of the weekdays is there (holidays are not)."""
+"""Dates are business days when none is a weekend and at least this share of the weekdays is there."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Calendar:
         if self.freq == "step":
             return int((np.int64(last) - np.int64(first)) // self.every)
         if self.freq == "B":
-            return int(np.busday_count(np.datetime64(first, "D"), np.datetime64(last, "D")))
+            return int(np.busday_count(pd.Timestamp(first).date(), pd.Timestamp(last).date()))
         grid = pd.date_range(pd.Timestamp(first), pd.Timestamp(last), freq=self.alias)
         return len(grid) - 1
 

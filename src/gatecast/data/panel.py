@@ -86,11 +86,11 @@ class Panel:
 
     def until(self, when: When) -> Panel:
         """The rows at or before `when` (a date such as "2016-12-31", or an integer time)."""
-        return self._keep(self.times <= as_time(when, self.times))
+        return self.where(self.times <= as_time(when, self.times))
 
     def after(self, when: When) -> Panel:
         """The rows later than `when`."""
-        return self._keep(self.times > as_time(when, self.times))
+        return self.where(self.times > as_time(when, self.times))
 
     def columns_as(self, names: tuple[str, ...]) -> Panel:
         """The same rows with these columns only, in this order (the first is the target)."""
@@ -109,11 +109,10 @@ class Panel:
     def _slice(self, s: int) -> Panel:
         rows = slice(self.indptr[s], self.indptr[s + 1])
         pointers = np.array([0, rows.stop - rows.start], dtype=np.int64)
-        return replace(
-            self, values=self.values[rows], times=self.times[rows], indptr=pointers, ids=(self.ids[s],)
-        )
+        return replace(self, values=self.values[rows], times=self.times[rows], indptr=pointers, ids=(self.ids[s],))
 
-    def _keep(self, mask: np.ndarray) -> Panel:
+    def where(self, mask: np.ndarray) -> Panel:
+        """The rows where `mask` [rows] is true."""
         pointers = np.concatenate([[0], np.cumsum(mask)])[self.indptr].astype(np.int64)
         return replace(self, values=self.values[mask], times=self.times[mask], indptr=pointers)
 
@@ -123,7 +122,9 @@ def as_time(when: When, like: Times) -> np.datetime64 | np.int64:
     try:
         return np.int64(when) if like.dtype.kind == "i" else np.datetime64(pd.Timestamp(when), "ns")
     except (ValueError, TypeError) as cause:
-        kind = "a whole number, because time is a counter here" if like.dtype.kind == "i" else "a date such as 2017-01-01"
+        kind = (
+            "a whole number, because time is a counter here" if like.dtype.kind == "i" else "a date such as 2017-01-01"
+        )
         raise DataError(f"'{when}' is not a time of this series; expected {kind}") from cause
 
 

@@ -117,4 +117,3 @@ class Baseline(Method):
             return None
         anchors = np.arange(first - 1, len(y) - 1)
         return y[first:], rule.path(y, anchors, 1, self.season_, rule.learn(y[:first], self.season_))[:, 0]
-

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import zlib
-from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,24 +10,19 @@ from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
+from gatecast.forecast.build import held_rows, make_tasks, rows_needed
 from gatecast.forecast.method import Held, Method
 from gatecast.forecast.modes import Rolling, direct, free_run, one_step
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
-from gatecast.forecast.ridge import fit_linear
-from gatecast.nn.initial import initialise
-from gatecast.nn.spec import StackSpec, parse
-from gatecast.nn.stack import Network, Stack, trainable
+from gatecast.nn.spec import parse
+from gatecast.nn.stack import trainable
 from gatecast.prepare.fill import fill
-from gatecast.prepare.scale import Equivariance, fit_transform, lost_rows
-from gatecast.prepare.split import held_back, require_rows
-from gatecast.prepare.window import Windows, anchors, past_matrix
-from gatecast.train.loop import LossCurve, Task, Watch
+from gatecast.prepare.scale import Equivariance, fit_transform
+from gatecast.prepare.split import require_rows
+from gatecast.prepare.window import anchors
+from gatecast.train.loop import LossCurve, Watch
 from gatecast.train.members import train_all
-from gatecast.train.settings import Training
-
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Ridge penalties that the linear skip chooses from, on the held-back rows."""
 
 
 class Forecaster(Method):
@@ -46,8 +36,7 @@ class Forecaster(Method):
     After `fit`: `plan_`, `transform_`, `networks_`, `curves_`.
 
     >>> from gatecast.data.synthetic import sine
-    >>> from gatecast.train.settings import Training
-    >>> model = Forecaster("gru:8", lookback=12, recipe=Recipe(training=Training(epochs=2)))
+    >>>     >>> model = Forecaster("gru:8", lookback=12, recipe=Recipe(training=Training(epochs=2)))
     >>> model.fit(sine(200, period=12)).predict(h=3).mean.shape
     (3,)
     """
@@ -101,6 +90,11 @@ class Forecaster(Method):
         mean = direct(self._rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
         return self._written("direct", panel, mean, None)
 
+    def tail(self) -> Panel:
+        """The newest rows of history that one forecast needs."""
+        history = self._history()
+        return history.where(np.arange(history.rows) >= history.rows - self._rolling().need)
+
     def summary(self) -> str:
         """Layers, shapes and parameter counts, and the rules that were applied."""
         self._history()
@@ -113,15 +107,10 @@ class Forecaster(Method):
     def _learn(self, panel: Panel, seed: int, watch: Watch) -> Panel:
         plan = self.plan_ = self._plan(panel)
         panel = panel.columns_as(plan.columns)
-        trainings = [plan.recipe.training_of(p) for p in range(len(plan.stacks))]
-        self._require(panel, max(t.holdout if t.patience is not None else 0.0 for t in trainings))
+        require_rows(panel, rows_needed(plan, self.h), f"a window of {plan.lookback} rows with {self.h} ahead")
         values = fill(panel).values
         self.transform_ = fit_transform(plan.recipe.transform, values, plan.columns)
-        tasks = [
-            self._task(values, stack, training, (seed, member))
-            for stack, training in zip(plan.stacks, trainings, strict=True)
-            for member in range(plan.members)
-        ]
+        tasks = make_tasks(plan, self.transform_, values, self.h, seed)
         watch.monitor.begin(self.name, len(tasks))
         self.curves_: tuple[LossCurve, ...] = train_all(tasks, watch)
         self.networks_ = [task.network.cpu() for task in tasks]
@@ -135,65 +124,10 @@ class Forecaster(Method):
             plan = auto_plan(fill(panel.columns_as(columns)).values, columns, panel.calendar.season)
         else:
             plan = spec_plan(self.spec, wanted)
-        choices = {"lookback": self.lookback, "dropout": self.dropout, "members": self.members}
+        choices: dict[str, object] = {"lookback": self.lookback, "dropout": self.dropout, "members": self.members}
         if self.inputs is not None:
             choices["columns"] = wanted
         return plan.given(choices, self.recipe)
-
-    def _require(self, panel: Panel, holdout: float) -> None:
-        """Enough rows for one window to learn from, beside those that are held back."""
-        rows = self.plan_.lookback + lost_rows(self.plan_.recipe.transform) + self.h + 1
-        need = math.ceil((rows + self.h) / (1 - holdout)) if holdout else rows
-        require_rows(panel, need, f"a window of {self.plan_.lookback} rows with {self.h} ahead")
-
-    def _task(self, values: Float64[np.ndarray, "T C"], stack: StackSpec, training: Training, draw: tuple[int, int]) -> Task:
-        """One network with its data, its generators and the key under which its state is kept."""
-        plan, recipe = self.plan_, self.plan_.recipe
-        learn, valid = self._anchors(len(values), training)
-        seeds = np.random.SeedSequence([*draw, zlib.crc32(stack.text.encode())]).generate_state(3)
-        first, dropout, shuffle = (torch.Generator().manual_seed(int(seed)) for seed in seeds)
-        predicted = len(plan.columns) if recipe.predicts == "all" else 1
-        recurrent = Stack(stack, len(plan.columns), plan.dropout, dropout)
-        network = Network(recurrent, len(plan.columns), (self.h, predicted), recipe.lags)
-        initialise(network, recipe.initial, first)
-        if recipe.lags:
-            network.set_skip(*self._skip(values, len(valid), predicted))
-        reads = tuple(range(len(plan.columns)))
-        z = torch.from_numpy(self.transform_.apply(values).astype(np.float32))
-        windows = Windows(z.to(training.device), plan.lookback, self.h, reads, reads[:predicted])
-        on_device = [torch.from_numpy(each).to(training.device) for each in (learn, valid)]
-        key = self._key(stack, training, draw, values)
-        name = stack.text if plan.members == 1 else f"{stack.text} #{draw[1] + 1}"
-        return Task(network.to(training.device), windows, on_device[0], on_device[1], training, shuffle, name, key)
-
-    def _anchors(
-        self, rows: int, training: Training
-    ) -> tuple[Int64[np.ndarray, "N"], Int64[np.ndarray, "V"]]:
-        """Anchors to learn from, and those whose targets lie in the held-back rows."""
-        held = held_back(rows, training.holdout, self.h) if training.patience is not None else 0
-        first, lost = rows - held, self.transform_.lost
-        return tuple(anchors(part, self.plan_.lookback, self.h, lost) for part in (range(first), range(first, rows)))
-
-    def _skip(
-        self, values: Float64[np.ndarray, "T C"], held: int, predicted: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The closed-form ridge, its penalty chosen on the held-back rows."""
-        lags, earlier = self.plan_.recipe.lags, values[: len(values) - held]
-        z = self.transform_.apply(values)
-        valid = np.arange(len(z) - held - 1, len(z) - self.h)
-        fits = [fit_linear(self.transform_, earlier, lags, penalty, self.h) for penalty in PENALTIES]
-        errors = [_linear_error(z, valid, fit, lags) for fit in fits] if held else [0.0]
-        weight, bias = fits[int(np.argmin(errors))]
-        columns = len(self.plan_.columns)
-        keep = (np.arange(len(bias)) % columns) < predicted
-        return torch.from_numpy(weight[:, keep]).float(), torch.from_numpy(bias[keep]).float()
-
-    def _key(self, stack: StackSpec, training: Training, draw: tuple[int, int], values: Float64[np.ndarray, "T C"]) -> str:
-        """Names the trained network by everything it depends on."""
-        recipe = replace(self.plan_.recipe, training=training)
-        facts = [stack.text, asdict(recipe), draw, self.plan_.lookback, self.plan_.dropout, self.h]
-        text = json.dumps([*facts, torch.__version__, hashlib.sha256(values.tobytes()).hexdigest()])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _rolling(self) -> Rolling:
         """All networks as one step: the mean of their scaled forecasts."""
@@ -215,23 +149,11 @@ class Forecaster(Method):
         return free_run(self._rolling(), values, origins, steps)
 
     def _held(self, values: Float64[np.ndarray, "T C"]) -> Held | None:
-        trainings = [self.plan_.recipe.training_of(p) for p in range(len(self.plan_.stacks))]
-        if any(training.patience is None for training in trainings):
+        held = min(held_rows(training, len(values), self.h) for training in self.plan_.trainings)
+        if not held:
             return None
-        held = min(held_back(len(values), training.holdout) for training in trainings)
         at = anchors(range(len(values) - held, len(values)), self.plan_.lookback, 1, self.transform_.lost)
         return values[at + 1, 0], self._ahead(values, at)
 
     def _ratio(self) -> bool:
         return self.transform_.multiplicative
-
-
-def _linear_error(
-    z: Float64[np.ndarray, "T C"],
-    at: Int64[np.ndarray, "V"],
-    fit: tuple[Float64[np.ndarray, "lags*C K*C"], Float64[np.ndarray, "K*C"]],
-    lags: int,
-) -> float:
-    """Mean squared error of the target's first step, in scaled units."""
-    forecast = past_matrix(z, at, lags).reshape(len(at), -1) @ fit[0][:, :1] + fit[1][:1]
-    return float(np.mean((forecast[:, 0] - z[at + 1, 0]) ** 2))

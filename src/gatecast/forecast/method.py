@@ -80,9 +80,7 @@ class Method(ABC):
         """Forecast the next `h` times after the history (or after `data`): a free run, as one-step models do."""
         return self.free_run(h, data)
 
-    def free_runs(
-        self, data: Any, origins: Int64[np.ndarray, "N"], steps: int
-    ) -> Float64[np.ndarray, "N steps"]:
+    def free_runs(self, data: Any, origins: Int64[np.ndarray, "N"], steps: int) -> Float64[np.ndarray, "N steps"]:
         """Free runs from many origins at once, counted in rows of history followed by `data`; original units."""
         panel, known = self._continue(data)
         return self._onward(fill(panel, known).values, origins, _positive(steps))

@@ -1,8 +1,8 @@
 """The three ways to forecast, as three functions of one fitted step.
 
-    one_step  every forecast from its own true window                 N anchors -> N values
-    free_run  the window slides over the model's own outputs           N origins -> N x K values
-    direct    one pass of a K-step head                                N origins -> N x K values
+one_step  every forecast from its own true window                 N anchors -> N values
+free_run  the window slides over the model's own outputs           N origins -> N x K values
+direct    one pass of a K-step head                                N origins -> N x K values
 """
 
 from __future__ import annotations
@@ -71,4 +71,3 @@ def free_run(
         path[:, k] = ahead
         window = np.concatenate([window[:, 1:], ahead[:, None]], axis=1)  # [N, L, C]
     return model.transform.invert(path, values[origins])[..., 0]  # [N, steps]
-

@@ -1,4 +1,4 @@
-"""What kind of series it is, by stated rules on the training span: which columns belong together, which unit to model."""
+"""What kind of series it is, by stated rules on the training span: the columns that belong together, and the unit."""
 
 from __future__ import annotations
 

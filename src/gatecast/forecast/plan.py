@@ -16,6 +16,7 @@ from gatecast.prepare.scale import TRANSFORMS
 from gatecast.train.settings import Training
 
 AUTO = "auto"
+PLAIN = Training()
 LOOKBACK = 60
 AUTO_SPEC = "gru:16"
 AUTO_MEMBERS = 3
@@ -61,11 +62,7 @@ class Settled:
     initial: str = "torch"
     predicts: str = "all"
     lags: int = 0
-    training: Training | tuple[Training, ...] = Training()
-
-    def training_of(self, part: int) -> Training:
-        """The settings of the spec's part number `part`."""
-        return self.training[part] if isinstance(self.training, tuple) else self.training
+    training: Training | tuple[Training, ...] = PLAIN
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,11 @@ class Plan:
         if isinstance(self.recipe.training, tuple) and len(self.recipe.training) != len(self.stacks):
             raise SpecError(f"{len(self.recipe.training)} training settings for {len(self.stacks)} stacks")
 
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """The training settings of each stack."""
+        given = self.recipe.training
+        return given if isinstance(given, tuple) else (given,) * len(self.stacks)
 
     def given(self, choices: dict[str, object], recipe: Recipe | None) -> Plan:
         """This plan with the caller's own choices in place of the rules' (None: the rule's choice stays)."""

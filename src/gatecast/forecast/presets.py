@@ -10,9 +10,7 @@ from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.train.settings import Training
 
-NOTEBOOK_LSTM = Training(
-    optimiser="keras-rmsprop", learning_rate=1e-3, batch=32, epochs=50, patience=None, clip=None
-)
+NOTEBOOK_LSTM = Training(optimiser="keras-rmsprop", learning_rate=1e-3, batch=32, epochs=50, patience=None, clip=None)
 NOTEBOOK_GRU = Training(
     optimiser="keras-sgd", learning_rate=1e-2, momentum=0.9, batch=150, epochs=50, patience=None, clip=None
 )

@@ -51,9 +51,7 @@ class Ridge(Method):
         self.rolling_ = _fit(fill(panel).values, self.nature_.transform, panel.columns)
         return panel
 
-    def _ahead(
-        self, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]
-    ) -> Float64[np.ndarray, "N"]:
+    def _ahead(self, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
         return one_step(self.rolling_, values, anchors)
 
     def _onward(

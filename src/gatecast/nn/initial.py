@@ -28,6 +28,14 @@ def initialise(network: nn.Module, how: str, generator: torch.Generator) -> None
                 draw(module, generator)
 
 
+def freeze(network: nn.Module, how: str) -> None:
+    """Under `keras`, keep the second bias of every LSTM and RNN out of training: one effective bias, as there."""
+    for module in network.modules():
+        if how == "keras" and isinstance(module, nn.LSTM | nn.RNN):
+            for name, weight in module.named_parameters():
+                weight.requires_grad_("bias_hh" not in name)
+
+
 def _torch(module: nn.RNNBase | nn.Linear, generator: torch.Generator) -> None:
     fan = module.hidden_size if isinstance(module, nn.RNNBase) else module.in_features
     bound = 1 / math.sqrt(fan)
@@ -46,8 +54,6 @@ def _keras(module: nn.RNNBase | nn.Linear, generator: torch.Generator) -> None:
             weight.uniform_(-bound, bound, generator=generator)
         if isinstance(module, nn.LSTM) and "bias_ih" in name:
             weight[module.hidden_size : 2 * module.hidden_size] = 1.0
-        if isinstance(module, nn.LSTM | nn.RNN) and "bias_hh" in name:
-            weight.requires_grad_(False)
 
 
 def _orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,8 @@
 """The one-line language of networks: `lstm:50x4`, `bigru:32`, `lstm:50x2-gru:50`, `lstm:50x4+gru:50x4`.
 
-    model = stack { "+" stack }      the average of different stacks
-    stack = layer { "-" layer }      one on top of the other
-    layer = ["bi"] cell [":" units] ["x" count]
+model = stack { "+" stack }      the average of different stacks
+stack = layer { "-" layer }      one on top of the other
+layer = ["bi"] cell [":" units] ["x" count]
 """
 
 from __future__ import annotations

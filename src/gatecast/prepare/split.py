@@ -33,7 +33,7 @@ def split(panel: Panel, test_from: When) -> tuple[Panel, Panel]:
             "choose a date inside the data, or a share such as '20%'",
         )
     cut = panel.times[row]
-    return panel._keep(panel.times < cut), panel._keep(panel.times >= cut)
+    return panel.where(panel.times < cut), panel.where(panel.times >= cut)
 
 
 def _first_test_row(panel: Panel, test_from: When) -> int:

@@ -14,23 +14,21 @@ from jaxtyping import Float, Int64
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """All windows of one scaled series, as a view by anchor. `reads` and `predicts` are column indices."""
+    """All windows of one scaled series, as a view by anchor; every column is read, the first `predicted` forecast."""
 
     z: Float[torch.Tensor, "T C"]
     lookback: int
     horizon: int
-    reads: tuple[int, ...]
-    predicts: tuple[int, ...]
+    predicted: int
 
-    def inputs(self, anchors: Int64[torch.Tensor, "B"]) -> Float[torch.Tensor, "B L D"]:
+    def inputs(self, anchors: Int64[torch.Tensor, "B"]) -> Float[torch.Tensor, "B L C"]:
         """The rows that each forecast reads."""
-        rows = anchors[:, None] + torch.arange(1 - self.lookback, 1, device=anchors.device)
-        return self.z[rows][..., list(self.reads)]  # [B, L, D]
+        return self.z[anchors[:, None] + torch.arange(1 - self.lookback, 1, device=anchors.device)]  # [B, L, C]
 
     def targets(self, anchors: Int64[torch.Tensor, "B"]) -> Float[torch.Tensor, "B K P"]:
         """The rows that each forecast is about."""
         rows = anchors[:, None] + torch.arange(1, self.horizon + 1, device=anchors.device)
-        return self.z[rows][..., list(self.predicts)]  # [B, K, P]
+        return self.z[rows][..., : self.predicted]  # [B, K, P]
 
 
 def anchors(rows: range, lookback: int, horizon: int = 1, lost: int = 0) -> Int64[np.ndarray, "N"]:

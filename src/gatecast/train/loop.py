@@ -172,9 +172,7 @@ def _one_epoch(task: Task, optimiser: torch.optim.Optimizer, monitor: Monitor) -
     return float(total) / seen
 
 
-def _after_epoch(
-    state: State, loss: float, task: Task, optimiser: torch.optim.Optimizer, stopped: bool
-) -> State:
+def _after_epoch(state: State, loss: float, task: Task, optimiser: torch.optim.Optimizer, stopped: bool) -> State:
     """The state after one more epoch: curve, best weights so far, and whether training has ended."""
     held = mean_loss(task, task.valid) if len(task.valid) else None
     epoch = len(state.curve.train) + 1

@@ -61,9 +61,7 @@ class KerasSGD(torch.optim.Optimizer):
 
 OPTIMISERS: dict[str, Callable[[list[nn.Parameter], Training], torch.optim.Optimizer]] = {
     "sgd": lambda p, t: torch.optim.SGD(p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay),
-    "rmsprop": lambda p, t: torch.optim.RMSprop(
-        p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay
-    ),
+    "rmsprop": lambda p, t: torch.optim.RMSprop(p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay),
     "adam": lambda p, t: torch.optim.Adam(p, t.learning_rate, weight_decay=t.weight_decay),
     "adamw": lambda p, t: torch.optim.AdamW(p, t.learning_rate, weight_decay=t.weight_decay),
     "keras-rmsprop": lambda p, t: KerasRMSprop(p, t.learning_rate),

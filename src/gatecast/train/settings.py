@@ -37,5 +37,7 @@ class Training:
             if value is not None and value < low:
                 raise SpecError(f"{name}={value}, expected at least {low}")
         if not (0 < self.holdout < 1 and self.learning_rate > 0):
-            raise SpecError(f"holdout={self.holdout} and learning_rate={self.learning_rate}, expected 0 < holdout < 1 "
-                            "and a positive learning rate")
+            raise SpecError(
+                f"holdout={self.holdout} and learning_rate={self.learning_rate}, expected 0 < holdout < 1 "
+                "and a positive learning rate"
+            )

@@ -1,0 +1,78 @@
+"""Gatecast forecasts time series with recurrent networks, honestly, beside naive baselines.
+
+Every public name is imported when it is first used, so that `import gatecast` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
+
+if TYPE_CHECKING:
+    from gatecast.data.datasets import dataset
+    from gatecast.data.panel import Panel
+    from gatecast.data.read import read
+    from gatecast.edge.save import load, save
+    from gatecast.forecast.baselines import Baseline
+    from gatecast.forecast.forecaster import Forecaster
+    from gatecast.forecast.plan import Recipe
+    from gatecast.forecast.presets import preset
+    from gatecast.forecast.result import Forecast
+    from gatecast.forecast.ridge import Ridge
+    from gatecast.judge.leaderboard import leaderboard
+    from gatecast.show.report import report
+    from gatecast.train.settings import Training
+
+__all__ = [
+    "Baseline",
+    "DataError",
+    "FitError",
+    "Forecast",
+    "ForecastError",
+    "Forecaster",
+    "GatecastError",
+    "ModelFileError",
+    "Panel",
+    "Recipe",
+    "Ridge",
+    "SpecError",
+    "Training",
+    "dataset",
+    "leaderboard",
+    "load",
+    "preset",
+    "read",
+    "report",
+    "save",
+]
+
+_HOMES = {
+    "Panel": "data.panel",
+    "read": "data.read",
+    "dataset": "data.datasets",
+    "Training": "train.settings",
+    "Recipe": "forecast.plan",
+    "Baseline": "forecast.baselines",
+    "Ridge": "forecast.ridge",
+    "Forecaster": "forecast.forecaster",
+    "Forecast": "forecast.result",
+    "preset": "forecast.presets",
+    "leaderboard": "judge.leaderboard",
+    "report": "show.report",
+    "save": "edge.save",
+    "load": "edge.save",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gatecast' has no attribute '{name}'")
+    value = getattr(import_module(f"gatecast.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,74 @@
+"""The file format of models and checkpoints: safetensors, with JSON facts and a SHA-256 over tensors and facts.
+
+Nothing is executed when a file is read. The header is checked against the file's size before any tensor is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from gatecast.errors import ModelFileError
+from gatecast.show.files import write_atomic
+
+FORMAT = 1
+Tensors = dict[str, np.ndarray]
+
+
+def write(path: Path, kind: str, tensors: Tensors, facts: dict[str, Any]) -> Path:
+    """Put tensors and JSON facts into one file, in place of the one before."""
+    text = json.dumps({"format": FORMAT, "kind": kind, **facts}, allow_nan=False)
+    solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    return write_atomic(path, to_bytes(solid, {"facts": text, "sha256": _digest(solid, text)}))
+
+
+def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors and facts of a file of this `kind`.
+
+    Raises ModelFileError where the file is missing, truncated, edited, of another kind or of a newer format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            marks = file.metadata() or {}
+            facts = _facts(path, kind, marks)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except FileNotFoundError as cause:
+        raise ModelFileError(f"no file '{path}'", "check the path") from cause
+    except (SafetensorError, OSError, ValueError) as cause:
+        raise ModelFileError(f"'{path}' is not a whole Gatecast {kind} file: {cause}", _AGAIN) from cause
+    if _digest(tensors, marks["facts"]) != marks.get("sha256"):
+        raise ModelFileError(f"'{path}' was changed after it was written: its checksum does not match", _AGAIN)
+    return tensors, facts
+
+
+_AGAIN = "save it again, or restore it from a copy"
+
+
+def _facts(path: Path, kind: str, marks: dict[str, str]) -> dict[str, Any]:
+    """The JSON facts, once format and kind are known to be ours."""
+    facts = json.loads(marks["facts"]) if "facts" in marks else None
+    if not isinstance(facts, dict) or facts.get("kind") != kind:
+        raise ModelFileError(f"'{path}' is not a Gatecast {kind} file", "use a file written by Gatecast")
+    if facts.get("format") != FORMAT:
+        raise ModelFileError(
+            f"'{path}' has format {facts.get('format')}, written by Gatecast {facts.get('version')}; this release "
+            f"reads format {FORMAT}",
+            "install a newer Gatecast",
+        )
+    return facts
+
+
+def _digest(tensors: Tensors, text: str) -> str:
+    """SHA-256 over the facts and over every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}|{tensor.dtype}|{tensor.shape}|".encode())
+        digest.update(np.ascontiguousarray(tensor).tobytes())
+    return digest.hexdigest()
