@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gatecast.data.panel import Panel
     from gatecast.data.read import read
     from gatecast.edge.save import load, save
+    from gatecast.explain.gates import gates
     from gatecast.forecast.baselines import Baseline
     from gatecast.forecast.forecaster import Forecaster
     from gatecast.forecast.plan import Recipe
@@ -40,6 +41,7 @@ __all__ = [
     "SpecError",
     "Training",
     "dataset",
+    "gates",
     "leaderboard",
     "load",
     "preset",
@@ -60,6 +62,7 @@ _HOMES = {
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",
+    "gates": "explain.gates",
     "report": "show.report",
     "save": "edge.save",
     "load": "edge.save",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
+from gatecast.data.calendar import Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.build import held_rows, make_tasks, rows_needed
@@ -94,6 +95,12 @@ class Forecaster(Method):
         """The newest rows of history that one forecast needs."""
         history = self._history()
         return history.where(np.arange(history.rows) >= history.rows - self._rolling().need)
+
+    def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
+        """The scaled window that the next forecast reads, and its times."""
+        panel, known = self._continue(data)
+        scaled = self.transform_.apply(fill(panel, known).values, self.plan_.columns)
+        return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
 
     def summary(self) -> str:
         """Layers, shapes and parameter counts, and the rules that were applied."""

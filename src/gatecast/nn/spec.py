@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from gatecast.errors import SpecError, did_you_mean
+from gatecast.nn.cells import CELLS
 
-CELLS = ("rnn", "lstm", "gru")
 LAYER = re.compile(r"(bi)?([a-z]+)(?::(\d+))?(?:x(\d+))?")
 UNITS = 32
 

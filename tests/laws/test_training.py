@@ -1,0 +1,171 @@
+"""Training: resumed = uninterrupted, bit for bit; alone = in a crowd; stopping, early stopping, a loss that explodes."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from models import NETWORKS, network, prices
+
+from gatecast.edge.checkpoints import Checkpoints
+from gatecast.errors import FitError, ModelFileError
+from gatecast.forecast.forecaster import Forecaster
+from gatecast.forecast.plan import Recipe
+from gatecast.train.loop import Memory, Unwatched, Watch
+from gatecast.train.optimisers import OPTIMISERS
+from gatecast.train.settings import Training
+
+PANEL = prices(110)
+
+
+class Crash(Exception):
+    """Stands for a power cut."""
+
+
+class DiesAfter:
+    """A store that writes `epochs` checkpoints and then takes the process down."""
+
+    def __init__(self, store, epochs):
+        self.store, self.left = store, epochs
+
+    def read(self, key):
+        return self.store.read(key)
+
+    def write(self, key, state):
+        self.store.write(key, state)
+        self.left -= 1
+        if self.left == 0:
+            raise Crash
+
+
+def weights(model):
+    return [w.numpy() for each in model.networks_ for w in each.state_dict().values()]
+
+
+def forecaster(training, **options):
+    return network("lstm:4-gru:3", dropout=0.3, recipe=Recipe("standard", training=training), **options)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("patience", [None, 3])
+@pytest.mark.parametrize("died_after", [1, 3])
+def test_resumed_equals_uninterrupted(optimiser, patience, died_after, tmp_path):
+    training = Training(optimiser=optimiser, epochs=5, patience=patience, momentum=0.5, batch=16)
+    whole = forecaster(training).fit(PANEL, seed=4)
+    store = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(Crash):
+        forecaster(training).fit(PANEL, seed=4, watch=Watch(store=DiesAfter(store, died_after)))
+    resumed = forecaster(training).fit(PANEL, seed=4, watch=Watch(store=store))
+    for mine, theirs in zip(weights(resumed), weights(whole), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert resumed.curves_ == whole.curves_
+    assert len(whole.curves_[0].train) > died_after
+    finished = forecaster(training).fit(PANEL, seed=4, watch=Watch(store=DiesAfter(store, 1)))
+    assert finished.curves_ == whole.curves_, "a finished network is not trained again"
+    store.clear()
+    assert not store.folder.exists()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    store = Checkpoints(tmp_path)
+    with pytest.raises(Crash):
+        forecaster(Training(epochs=3)).fit(PANEL, watch=Watch(store=DiesAfter(store, 1)))
+    path = next(tmp_path.glob("*.checkpoint"))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ModelFileError, match="not a whole"):
+        forecaster(Training(epochs=3)).fit(PANEL, watch=Watch(store=store))
+
+
+def test_the_shuffle_and_the_dropout_depend_on_the_seed_alone():
+    one, same, other = (forecaster(Training(epochs=2)).fit(PANEL, seed=s) for s in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(weights(one), weights(same), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+def test_members_trained_together_equal_members_trained_alone():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = forecaster(Training(epochs=2), members=3).fit(PANEL)
+        torch.set_num_threads(2)
+        crowd = forecaster(Training(epochs=2), members=3).fit(PANEL)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    for mine, theirs in zip(weights(crowd), weights(alone), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_average_is_made_of_the_same_networks_as_its_parts():
+    store, training = Memory(), Training(epochs=1)
+    parts = [network(spec, recipe=Recipe(training=training)).fit(PANEL, watch=Watch(store=store)) for spec in ("lstm:3", "gru:3")]
+    both = network("lstm:3+gru:3", recipe=Recipe(training=(training, training))).fit(PANEL, watch=Watch(store=store))
+    for mine, theirs in zip(weights(both), weights(parts[0]) + weights(parts[1]), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    middle = (parts[0].free_run(1).mean + parts[1].free_run(1).mean) / 2
+    np.testing.assert_allclose(both.free_run(1).mean, middle, rtol=1e-6)
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    model = forecaster(Training(epochs=40, patience=2, learning_rate=0.05)).fit(PANEL)
+    curve = model.curves_[0]
+    assert curve.valid[curve.kept_epoch - 1] == min(curve.valid)
+    assert len(curve.train) in (40, curve.kept_epoch + 2)
+    assert str(curve.kept_epoch) in curve.ending
+
+
+def test_stopping_by_hand_keeps_the_best_weights_so_far():
+    class StopsInThird(Unwatched):
+        seen = 0
+
+        def epoch(self, curve, epochs):
+            self.seen = len(curve.train)
+
+        def stopped(self):
+            return self.seen >= 2
+
+    model = forecaster(Training(epochs=9, patience=None)).fit(PANEL, watch=Watch(monitor=StopsInThird()))
+    assert model.curves_[0].ending == "stopped by hand in epoch 3"
+    assert np.isfinite(model.predict(2).mean).all()
+
+
+def test_a_loss_that_is_no_longer_finite_says_what_to_try():
+    wild = Training(optimiser="sgd", learning_rate=1e30, clip=None, epochs=3)
+    with pytest.raises(FitError, match=r"the loss of lstm:4-gru:3 became .* in epoch \d") as caught:
+        forecaster(wild).fit(PANEL)
+    assert "learning rate" in caught.value.hint
+
+
+def test_the_linear_skip_may_turn_out_to_need_no_correction():
+    harmful = Training(optimiser="sgd", learning_rate=30.0, clip=None, epochs=2)
+    model = Forecaster("rnn:2", lookback=6, recipe=Recipe("standard", lags=2, training=harmful)).fit(PANEL)
+    assert model.curves_[0].kept_epoch == 0
+    assert float(model.networks_[0].head.weight.abs().max()) == 0
+
+
+def test_two_fits_in_two_threads_do_not_disturb_each_other():
+    expected = {seed: weights(forecaster(Training(epochs=2)).fit(PANEL, seed=seed)) for seed in (1, 2)}
+    found = {}
+    work = [
+        threading.Thread(
+            target=lambda s=seed: found.update({s: weights(forecaster(Training(epochs=2)).fit(PANEL, seed=s))})
+        )
+        for seed in expected
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    for seed, theirs in expected.items():
+        assert all(np.array_equal(a, b) for a, b in zip(found[seed], theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_lowers_the_loss(name):
+    model = NETWORKS[name]()
+    longer = Training(epochs=25, patience=None, learning_rate=5e-3)
+    model.recipe = Recipe(model.recipe.transform, lags=0, training=longer)
+    for curve in model.fit(PANEL).curves_:
+        assert curve.train[-1] < curve.train[0]
+        assert math.isfinite(curve.train[-1])
