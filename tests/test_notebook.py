@@ -22,7 +22,7 @@ def descend(training, gradients, start):
     for gradient in gradients:
         weight.grad = torch.tensor([gradient], dtype=torch.float64)
         optimiser.step()
-        path.append(float(weight))
+        path.append(weight.item())
     return path
 
 

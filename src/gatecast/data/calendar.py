@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 
 from gatecast.errors import DataError
 
 Times = Shaped[np.ndarray, "T"]
 """datetime64[ns], or int64 where time is a plain counter."""
 
-# frequency family -> (season m, what a report calls it)
+# frequency family -> (season m, what a report calls it, the word after "every 2")
 SEASONS = {
-    "h": (24, "hourly"),
-    "D": (7, "daily"),
-    "B": (1, "business days"),
-    "W": (1, "weekly"),
-    "MS": (12, "monthly"),
-    "ME": (12, "monthly"),
-    "QS": (4, "quarterly"),
-    "QE": (4, "quarterly"),
-    "YS": (1, "yearly"),
-    "YE": (1, "yearly"),
-    "min": (1, "minutes"),
-    "s": (1, "seconds"),
-    "step": (1, "integer steps"),
+    "h": (24, "hourly", "hours"),
+    "D": (7, "daily", "days"),
+    "B": (1, "business days", "business days"),
+    "W": (1, "weekly", "weeks"),
+    "MS": (12, "monthly", "months"),
+    "ME": (12, "monthly", "months"),
+    "QS": (4, "quarterly", "quarters"),
+    "QE": (4, "quarterly", "quarters"),
+    "YS": (1, "yearly", "years"),
+    "YE": (1, "yearly", "years"),
+    "min": (1, "every minute", "minutes"),
+    "s": (1, "every second", "seconds"),
+    "step": (1, "integer steps", "integer steps"),
 }
+# frequency family -> (unit its times are counted in, units per step); units: counter, business day, day, second, month
+UNITS = {
+    "step": ("i", 1),
+    "B": ("B", 1),
+    "D": ("D", 1),
+    "W": ("D", 7),
+    "h": ("s", 3600),
+    "min": ("s", 60),
+    "s": ("s", 1),
+    "MS": ("M", 1),
+    "ME": ("M", 1),
+    "QS": ("M", 3),
+    "QE": ("M", 3),
+    "YS": ("M", 12),
+    "YE": ("M", 12),
+}
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 BUSINESS_SHARE = 0.9
 """Dates are business days when none is a weekend and at least this share of the weekdays is there."""
+DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """A frequency (pandas offset alias, or `step` for integer time) with its multiple and season."""
+    """A frequency (pandas offset alias, or `step` for integer time) with its multiple and season.
+
+    Days, weeks and months keep the time of day of the series, so that closing prices at 16:00 are business days too.
+    """
 
     freq: str
     every: int = 1
@@ -55,20 +79,26 @@ class Calendar:
     @property
     def label(self) -> str:
         """The frequency in words."""
-        name = SEASONS[self._family][1]
-        return name if self.every == 1 else f"every {self.every} {name}"
+        _, name, plural = SEASONS[self._family]
+        return name if self.every == 1 else f"every {self.every} {plural}"
 
     @property
     def _family(self) -> str:
         return self.freq.split("-")[0]
 
+    @property
+    def _unit(self) -> str:
+        return UNITS[self._family][0]
+
+    @property
+    def _step(self) -> int:
+        return UNITS[self._family][1] * self.every
+
     def future(self, last: np.datetime64 | np.integer | int, h: int) -> Times:
         """The h times that follow `last` by the rule (business days know weekends, not holidays)."""
-        if self.freq == "step":
-            return np.int64(last) + self.every * np.arange(1, h + 1, dtype=np.int64)
-        offset = pd.tseries.frequencies.to_offset(self.alias)
-        stamps = pd.date_range(pd.Timestamp(last) + offset, periods=h, freq=offset)
-        return stamps.to_numpy().astype("datetime64[ns]")
+        start = self._array(last)
+        ahead = self._count(start) + self._step * np.arange(1, h + 1, dtype=np.int64)
+        return self._times(ahead, self._clock(start))
 
     def missing(self, times: Times) -> int:
         """How many rows the rule expects between the first and the last time and does not find (holidays: none)."""
@@ -78,76 +108,153 @@ class Calendar:
 
     def steps_between(self, first: np.datetime64 | np.integer | int, last: np.datetime64 | np.integer | int) -> int:
         """How many steps of the rule lead from `first` to `last`."""
-        if self.freq == "step":
-            return int((np.int64(last) - np.int64(first)) // self.every)
-        if self.freq == "B":
-            return int(np.busday_count(pd.Timestamp(first).date(), pd.Timestamp(last).date()))
-        grid = pd.date_range(pd.Timestamp(first), pd.Timestamp(last), freq=self.alias)
-        return len(grid) - 1
+        return int((self._count(self._array(last)) - self._count(self._array(first)))[0] // self._step)
+
+    def fits(self, times: Times) -> bool:
+        """Whether sorted times follow the rule, rows missing or not."""
+        if (times.dtype.kind == "i") != (self.freq == "step"):
+            return False
+        counts = self._count(times)
+        anchored = self.freq in (self._family, _anchored(self._family, times[0]))
+        on_grid = np.array_equal(self._times(counts, self._clock(times[:1])), times)
+        return anchored and on_grid and not (np.diff(counts) % self._step).any()
+
+    def _array(self, time: np.datetime64 | np.integer | int) -> Times:
+        return np.array([time], dtype=np.int64 if self.freq == "step" else "datetime64[ns]")
+
+    def _count(self, times: Times) -> Int64[np.ndarray, "T"]:
+        """Times as whole numbers of the rule's unit, rounded down."""
+        if self._unit == "i":
+            return times.astype(np.int64)
+        if self._unit == "B":
+            return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
+        shift = DAY if self._family in ("ME", "QE", "YE") else 0 * DAY
+        return (times + shift).astype(f"datetime64[{self._unit}]").astype(np.int64)
+
+    def _times(self, counts: Int64[np.ndarray, "h"], clock: np.timedelta64) -> Times:
+        """The inverse of `_count`, at the given time of day."""
+        if self._unit == "i":
+            return counts
+        if self._unit == "B":
+            days = np.busday_offset(np.datetime64("1970-01-01"), counts)
+            return days.astype("datetime64[ns]") + clock
+        shift = DAY if self._family in ("ME", "QE", "YE") else 0 * DAY
+        days_or_seconds = counts.astype(f"datetime64[{self._unit}]").astype("datetime64[ns]") - shift
+        return days_or_seconds if self._unit == "s" else days_or_seconds + clock
+
+    def _clock(self, times: Times) -> np.timedelta64:
+        """Time of day of the first of `times`."""
+        if self._unit == "i":
+            return 0 * DAY
+        return np.timedelta64(times[0] - times[0].astype("datetime64[D]"))
 
 
 def infer_calendar(times: Times) -> Calendar:
     """Find the rule of sorted, distinct times; raises DataError where no rule fits.
 
-    >>> infer_calendar(pd.date_range("2024-01-31", periods=5, freq="ME").to_numpy()).alias
-    'ME'
+    >>> infer_calendar(np.arange("2024-01-01", "2024-03-01", 7, dtype="datetime64[D]")).alias
+    'W-MON'
     """
     if len(times) < 3:
         return Calendar("step" if times.dtype.kind == "i" else "D")
     if times.dtype.kind == "i":
         return Calendar("step", int(np.gcd.reduce(np.diff(times))))
-    index = pd.DatetimeIndex(times)
-    return _calendar_days(index) if (index == index.normalize()).all() else _clock(index)
+    days = times.astype("datetime64[D]")
+    same_clock = len(np.unique(times - days)) == 1
+    found = _days(days) if same_clock else _seconds(times)
+    if found is None:
+        raise DataError(
+            f"no frequency fits the {_span(times)}",
+            "give the series one row per period, or replace the dates by a plain counter 1, 2, 3, ...",
+        )
+    return found
 
 
-def _calendar_days(index: pd.DatetimeIndex) -> Calendar:
-    """Rules whose times are whole days."""
-    gaps = np.diff(index.to_numpy().astype("datetime64[D]")).astype(int)
-    usual = int(np.median(gaps))
-    if usual == 1:
-        expected = np.busday_count(index[0].date(), index[-1].date()) + 1
-        business = (index.dayofweek < 5).all() and len(index) >= BUSINESS_SHARE * expected and len(index) >= 6
-        return Calendar("B" if business else "D")
-    if usual % 7 == 0 and usual <= 28 and len(set(index.dayofweek)) == 1 and (gaps % 7 == 0).all():
-        return Calendar(f"W-{index[0].strftime('%a').upper()}", usual // 7)
-    return _months(index, usual) or _even_days(index, gaps)
+def panel_calendar(times: Times, indptr: Int64[np.ndarray, "S+1"], ids: Sequence[str]) -> Calendar:
+    """The most common rule of a panel's series; raises DataError naming a series which does not follow it.
 
-
-def _months(index: pd.DatetimeIndex, usual: int) -> Calendar | None:
-    """Rules at the start or the end of months, quarters and years."""
-    for family, low, high in (("M", 28, 31), ("Q", 89, 92), ("Y", 364, 366)):
-        if not low <= usual <= high:
+    A series may have gaps; one of fewer than three rows has no rule of its own and must lie on the others'.
+    """
+    pieces = [times[start:stop] for start, stop in pairwise(indptr)]
+    if len(pieces) == 1:
+        return infer_calendar(times)
+    distinct = {piece.tobytes(): piece for piece in pieces}
+    shared = Counter(piece.tobytes() for piece in pieces)
+    votes = Counter[Calendar]()
+    for key, piece in distinct.items():
+        try:
+            votes[infer_calendar(piece)] += shared[key] if len(piece) > 2 else 0
+        except DataError:
             continue
-        anchor = "" if family == "M" else f"-{index[0].strftime('%b').upper()}"
-        if (index.day == 1).all():
-            return Calendar(f"{family}S{anchor}")
-        if index.is_month_end.all():
-            return Calendar(f"{family}E{anchor}")
+    if not votes:
+        return infer_calendar(pieces[0])
+    common = votes.most_common(1)[0][0]
+    stray = {key for key, piece in distinct.items() if not common.fits(piece)}
+    for name, piece in zip(ids, pieces, strict=True):
+        if piece.tobytes() in stray:
+            raise DataError(
+                f"series '{name}' ({_span(piece)}) does not follow the rule of the others: {common.label} "
+                f"({common.alias})",
+                "read it from a file of its own, or correct its dates",
+            )
+    return common
+
+
+def _days(days: Times) -> Calendar | None:
+    """Rules whose times are days, one time of day for all."""
+    gaps = np.diff(days).astype(np.int64)
+    if gaps.min() >= 28 and (monthly := _months(days)):
+        return monthly
+    usual, step = int(np.median(gaps)), int(np.gcd.reduce(gaps))
+    if usual == 1:
+        expected = np.busday_count(days[0], days[-1]) + 1
+        business = np.is_busday(days).all() and len(days) >= BUSINESS_SHARE * expected and len(days) >= 6
+        return Calendar("B" if business else "D")
+    if np.median(gaps) != step:
+        return None
+    return Calendar("D", step) if step % 7 else Calendar(_anchored("W", days[0]), step // 7)
+
+
+def _months(days: Times) -> Calendar | None:
+    """Rules at the start or the end of months, quarters and years."""
+    for side, shifted in (("S", days), ("E", days + DAY)):
+        months = shifted.astype("datetime64[M]")
+        if (shifted == months).all():
+            gaps = np.diff(months).astype(np.int64)
+            step = int(np.gcd.reduce(gaps))
+            if np.median(gaps) != step:
+                return None
+            family = ("Y" if step % 12 == 0 else "Q" if step == 3 else "M") + side
+            return Calendar(_anchored(family, days[0]), step // UNITS[family][1])
     return None
 
 
-def _even_days(index: pd.DatetimeIndex, gaps: np.ndarray) -> Calendar:
-    """Every so many days, as a last resort."""
-    step = int(np.gcd.reduce(gaps))
-    if step > 1 and np.median(gaps) == step:
-        return Calendar("D", step)
-    raise _no_rule(index)
-
-
-def _clock(index: pd.DatetimeIndex) -> Calendar:
+def _seconds(times: Times) -> Calendar | None:
     """Rules within the day: hours, minutes, seconds."""
-    seconds = np.diff(index.to_numpy().astype("datetime64[s]")).astype(int)
-    usual, step = int(np.median(seconds)), int(np.gcd.reduce(seconds))
-    if usual != step:
-        raise _no_rule(index)
-    for freq, size in (("h", 3600), ("min", 60), ("s", 1)):
-        if step % size == 0:
-            return Calendar(freq, step // size)
-    raise _no_rule(index)
+    seconds = times.astype("datetime64[s]")
+    if (seconds != times).any():
+        return None
+    gaps = np.diff(seconds).astype(np.int64)
+    step = int(np.gcd.reduce(gaps))
+    if np.median(gaps) != step:
+        return None
+    freq = next(freq for freq in ("h", "min", "s") if step % UNITS[freq][1] == 0)
+    return Calendar(freq, step // UNITS[freq][1])
 
 
-def _no_rule(index: pd.DatetimeIndex) -> DataError:
-    return DataError(
-        f"no frequency fits the {len(index)} times from {index[0]} to {index[-1]}",
-        "give the series one row per period, or replace the dates by a plain counter 1, 2, 3, ...",
+def _span(times: Times) -> str:
+    first, last = (
+        str(time) if times.dtype.kind == "i" else str(time.astype("datetime64[s]")).replace("T", " ")
+        for time in (times[0], times[-1])
     )
+    return f"{len(times)} times from {first} to {last}"
+
+
+def _anchored(family: str, first: np.datetime64 | np.integer) -> str:
+    """The frequency of a family that passes through `first`: W-SUN, QS-JAN (January, April, ...), YE-DEC."""
+    if family == "W":
+        return f"W-{WEEKDAYS[(int(first.astype('datetime64[D]').astype(np.int64)) + 3) % 7]}"
+    month = int(first.astype("datetime64[M]").astype(np.int64)) % 12 if family[0] in "QY" else 0
+    if family[0] == "Q":  # the first quarter start of a year, the last quarter end
+        return f"{family}-{MONTHS[month % 3 if family == 'QS' else 9 + month % 3]}"
+    return f"{family}-{MONTHS[month]}" if family[0] == "Y" else family

@@ -14,7 +14,7 @@ from gatecast.data.calendar import Calendar, Times
 from gatecast.errors import DataError, did_you_mean
 
 Fill = Literal["error", "last", "linear"]
-When = str | int | np.datetime64 | pd.Timestamp
+When = str | int | np.integer | np.datetime64 | pd.Timestamp
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Panel:
 
     values: Float64[np.ndarray, "rows columns"]
     times: Times
-    indptr: Int64[np.ndarray, "S+1"]
+    indptr: Int64[np.ndarray, "pointers"]
     ids: tuple[str, ...]
     columns: tuple[str, ...]
     calendar: Calendar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -23,6 +23,8 @@ Held = tuple[Float64[np.ndarray, "n"], Float64[np.ndarray, "n"]]
 MISSING_STEPS = 10
 """New data may start at most this many steps after a model's history ends."""
 
+M = TypeVar("M", bound="Method")
+
 
 class Method(ABC):
     """A forecaster of one series. `fit` learns from a panel; everything else only reads what was learned.
@@ -37,7 +39,7 @@ class Method(ABC):
     history_: Panel
     calibration_: Calibration | None
 
-    def fit(self, data: Any, *, seed: int = 0, watch: Watch | None = None) -> Self:
+    def fit(self: M, data: Any, *, seed: int = 0, watch: Watch | None = None) -> M:
         """Learn from one series (a Panel or a frame); forgets any earlier fit and returns self.
 
         `seed` decides every random draw. `watch` says who follows the training and where its checkpoints go.

@@ -83,7 +83,7 @@ def _fit(values: Float64[np.ndarray, "T C"], name: str, columns: tuple[str, ...]
 
 def fit_linear(
     transform: Transform, values: Float64[np.ndarray, "T C"], lags: int, penalty: float, horizon: int = 1
-) -> tuple[Float64[np.ndarray, "lags*C K*C"], Float64[np.ndarray, "K*C"]]:
+) -> tuple[Float64[np.ndarray, "LC KC"], Float64[np.ndarray, "KC"]]:
     """Ridge from the last `lags` scaled rows to the next `horizon` scaled rows."""
     z = transform.apply(values)
     at = anchors(range(len(z)), lags, horizon, transform.lost)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from gatecast.data.panel import Panel
+from gatecast.forecast.method import Method
 from gatecast.forecast.result import Forecast
 from gatecast.train.loop import LossCurve
 
@@ -66,7 +67,10 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A model's place: its runs over seeds, the one shown (median one-step RMSE), the comparison and two sentences."""
+    """A model's place: its runs over seeds, the one shown (median one-step RMSE), the comparison and two sentences.
+
+    `model` is the fitted method of the shown run.
+    """
 
     name: str
     kind: str
@@ -77,6 +81,7 @@ class Row:
     free_verdict: str
     summary: str
     parameters: int
+    model: Method
 
     def spread(self, free: bool = False) -> tuple[float, float, float] | None:
         """Median, least and greatest RMSE over seeds; None where there is none."""

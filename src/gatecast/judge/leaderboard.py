@@ -87,14 +87,15 @@ def leaderboard(
     if not len(chosen):
         raise SpecError(f"seeds={seeds}, expected at least one")
     methods = _methods(models)
-    trials = [_trial(series, test_from, season, early_start) for series in panel]
+    trials = [trial_of(series, test_from, season, early_start) for series in panel]
     boards = tuple(_board(trial, methods, list(chosen), watch) for trial in trials)
     versions = tuple((name, version(name)) for name in PACKAGES)
     settings = (("test from", str(test_from)), ("seeds", ", ".join(map(str, chosen))), ("fill", panel.fill))
     return Leaderboard(boards, "", versions, settings)
 
 
-def _trial(series: Panel, test_from: When, season: int | None, early_start: bool) -> Trial:
+def trial_of(series: Panel, test_from: When, season: int | None = None, early_start: bool = False) -> Trial:
+    """Cut one series for a trial; raises DataError where either side would be empty."""
     train, test = split(series, test_from)
     return Trial(train, test, series, season or series.calendar.season, early_start)
 
@@ -130,7 +131,7 @@ def _board(trial: Trial, models: list[Method], seeds: list[int], watch: Watch) -
         test = tests.get(name)
         comparison = Comparison(_skill(shown[name], naive), test[0] if test else None, adjusted.get(name))
         verdict = "the yardstick" if name == "naive" else one_step_verdict(comparison, trial.train.calendar)
-        fitted = pairs[0][1]
+        fitted = next(method for run, method in pairs if run is shown[name])
         network = fitted if isinstance(fitted, Forecaster) else None
         rows.append(
             Row(
@@ -143,6 +144,7 @@ def _board(trial: Trial, models: list[Method], seeds: list[int], watch: Watch) -
                 free_run_verdict(shown[name], naive),
                 network.summary() if network else name,
                 network.parameters if network else 0,
+                fitted,
             )
         )
     rows.sort(key=lambda row: row.shown.scores.rmse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -45,6 +45,7 @@ class State:
     finished: bool = False
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where states are kept between epochs."""
 
@@ -55,6 +56,7 @@ class Store(Protocol):
         """Keep `state` under `key` in place of the one before."""
 
 
+@runtime_checkable
 class Monitor(Protocol):
     """Who watches training, and may end it."""
 

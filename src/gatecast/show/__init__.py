@@ -1,0 +1,21 @@
+"""Stage 8: draws frozen results and computes nothing: charts (Altair) and one self-contained HTML report."""
+
+from gatecast.show.charts import (
+    error_by_step_chart,
+    forecast_chart,
+    free_run_chart,
+    loss_chart,
+    save_chart,
+    split_chart,
+)
+from gatecast.show.report import report
+
+__all__ = [
+    "error_by_step_chart",
+    "forecast_chart",
+    "free_run_chart",
+    "loss_chart",
+    "report",
+    "save_chart",
+    "split_chart",
+]

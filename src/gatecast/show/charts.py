@@ -1,0 +1,237 @@
+"""Charts of a board: each function takes frozen results and returns an Altair chart.
+
+In a notebook the chart draws itself, and a click on a name in its legend shows or hides that model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float64
+
+from gatecast.data.calendar import Times
+from gatecast.errors import GatecastError, check_choice
+from gatecast.forecast.result import Forecast
+from gatecast.judge.board import Board, Row
+from gatecast.show import layers
+from gatecast.show.files import write_atomic
+from gatecast.show.layers import Records
+from gatecast.show.pens import INK, MUTED, NAIVE, OBSERVED, Pen, is_baseline, pens
+
+LEAD_IN = 60
+"""At least this many training rows are drawn before a free run (or half the test span, if that is more)."""
+BAND_OPACITY = (0.28, 0.14)
+"""Of the narrower and the wider interval."""
+
+
+def split_chart(board: Board) -> alt.LayerChart:
+    """The whole target, training span and test span, with the cut between them."""
+    x = layers.time_axis(board.test)
+    parts = {"training span": Pen(MUTED), "test span": Pen("#0072B2")}
+    records: Records = []
+    for name, panel in zip(parts, (board.train, board.test), strict=True):
+        marks = layers.clock(panel.times)
+        values = (layers.rounded(value) for value in panel.values[:, 0])
+        records += [{"time": t, "value": v, "model": name} for t, v in zip(marks, values, strict=True)]
+    line = alt.Chart(layers.inline(records)).mark_line(strokeWidth=1.3)
+    line = line.encode(x=x, y=layers.value_axis(board.test.target), color=layers.colour(parts))
+    cut = layers.rule_at(layers.clock(board.test.times)[0], x)
+    return layers.dress(
+        [cut, line],
+        "Training and test span",
+        f"Line chart of {board.test.target}: {board.train.rows} training rows from {board.train.span}, "
+        f"then {board.test.rows} test rows from {board.test.span}.",
+        height=240,
+    )
+
+
+def forecast_chart(board: Board, names: Iterable[str] | None = None) -> alt.LayerChart:
+    """The test span and the one-step forecasts of it, with the intervals of the best model that has some.
+
+    Without `names` every model is in the legend and the best ones are switched on.
+    """
+    rows = _chosen(board, names)
+    drawn = _with_observed(board, rows)
+    columns = [_truth(board), *(_onto(row.shown.one_step, board.test.times) for row in rows)]
+    records = layers.wide("time", layers.clock(board.test.times), columns)
+    x, y = layers.time_axis(board.test), layers.value_axis(board.test.target)
+    switch = layers.toggle([OBSERVED, *(row.name for row in (_leaders(rows) if names is None else rows))])
+    banded = next((row for row in rows if row.shown.one_step.bands), None)
+    bands = _bands(banded, drawn[banded.name], switch, x) if banded else []
+    rule = layers.reading_rule(records, list(drawn), x, layers.time_tip(board.test))
+    extent = f" The shaded intervals belong to {banded.name}." if banded else ""
+    return layers.dress(
+        [*bands, layers.lines(records, drawn, switch, x, y).add_params(layers.zoom()), rule],
+        "One step ahead: truth against forecasts",
+        f"Line chart of {board.test.target} over {board.test.span}, observed and forecast one step ahead from the "
+        f"true history by {_listing(rows)}.{extent}",
+        height=340,
+    )
+
+
+def free_run_chart(board: Board, names: Iterable[str] | None = None) -> alt.LayerChart:
+    """The test span and the free runs through it, after the end of the training span; raises where no model ran."""
+    rows = [row for row in _chosen(board, names) if row.shown.free_run is not None]
+    if not rows:
+        raise GatecastError("no free run to draw", "choose a model that ran free; the board's rows say why one did not")
+    tail = min(board.train.rows, max(LEAD_IN, board.test.rows // 2))
+    times = np.concatenate([board.train.times[board.train.rows - tail :], board.test.times])
+    truth = np.concatenate([board.train.values[board.train.rows - tail :, 0], _truth(board)])
+    runs = [row.shown.free_run for row in rows if row.shown.free_run is not None]
+    drawn = _with_observed(board, rows)
+    records = layers.wide("time", layers.clock(times), [truth, *(_onto(run, times) for run in runs)])
+    x, y = layers.time_axis(board.test), layers.value_axis(board.test.target)
+    switch = layers.toggle(drawn)
+    rule = layers.reading_rule(records, list(drawn), x, layers.time_tip(board.test))
+    start = layers.rule_at(layers.clock(board.test.times)[0], x)
+    return layers.dress(
+        [start, layers.lines(records, drawn, switch, x, y), rule],
+        "Free run: fed with its own outputs",
+        f"Line chart of {board.test.target}: the last {tail} training rows, then the test span {board.test.span} "
+        f"observed and as free runs from one origin by {_listing(rows)}.",
+        height=340,
+    )
+
+
+def error_by_step_chart(board: Board, names: Iterable[str] | None = None) -> alt.LayerChart:
+    """Absolute error of each free run by step from its origin; raises where no model ran."""
+    rows = [row for row in _chosen(board, names) if row.shown.free_facts is not None]
+    if not rows:
+        raise GatecastError("no free run to draw", "choose a model that ran free; the board's rows say why one did not")
+    errors = [row.shown.free_facts.error for row in rows if row.shown.free_facts is not None]
+    all_pens = pens(board)
+    drawn = {row.name: all_pens[row.name] for row in rows}
+    steps = max(len(error) for error in errors)
+    records = layers.wide("step", range(1, steps + 1), [_padded(error, steps) for error in errors])
+    x = layers.step_axis("step")
+    y = alt.Y("value:Q", title=f"|error| of {layers.one_line(board.test.target)}", scale=alt.Scale(zero=True))
+    rule = layers.reading_rule(records, list(drawn), x, alt.Tooltip("step:Q", title="step"))
+    return layers.dress(
+        [layers.lines(records, drawn, layers.toggle(drawn), x, y), rule],
+        "Free run: error by step",
+        f"Line chart of the absolute error of {board.test.target} over {steps} steps of free runs by {_listing(rows)}.",
+    )
+
+
+def loss_chart(board: Board) -> alt.LayerChart:
+    """Loss by epoch of every network, held back dashed, a dot at the epoch kept; raises where none was trained."""
+    rows = [row for row in board.rows if any(curve.train for curve in row.shown.losses)]
+    if not rows:
+        raise GatecastError("no loss curve to draw", "baselines are not trained; put a network on the board")
+    records, kept = _loss_records(rows)
+    positive = all(each["value"] > 0 for each in records)
+    all_pens = pens(board)
+    drawn = {row.name: all_pens[row.name] for row in rows}
+    switch = layers.toggle(drawn)
+    x = layers.step_axis("epoch")
+    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
+    y = alt.Y("value:Q", title="loss (scaled units)", scale=scale, axis=alt.Axis(gridOpacity=0.12))
+    opacity = alt.condition(switch, alt.value(0.9), alt.value(0))
+    parts = alt.StrokeDash(
+        "part:N",
+        scale=alt.Scale(domain=["training", "held back"], range=[[1, 0], [4, 3]]),
+        legend=alt.Legend(orient="bottom", columns=2, offset=8),
+    )
+    line = alt.Chart(layers.inline(records)).mark_line(strokeWidth=1.3)
+    line = line.encode(x=x, y=y, color=layers.colour(drawn), strokeDash=parts, detail="curve:N", opacity=opacity)
+    tips = ["curve:N", "part:N", "epoch:Q", alt.Tooltip("value:Q", title="loss", format=",.4~g")]
+    dot = alt.Chart(layers.inline(kept)).mark_point(filled=True, size=55)
+    dot = dot.encode(x=x, y=y, color=layers.colour(drawn), opacity=opacity, tooltip=tips)
+    return layers.dress(
+        [line.add_params(switch), dot],
+        "Loss by epoch",
+        f"Line chart of the training loss by epoch, and of the held-back loss where there is one, of {_listing(rows)}; "
+        "a dot marks the epoch whose weights were kept.",
+    )
+
+
+def save_chart(chart: alt.TopLevelMixin, path: str | Path) -> Path:
+    """Write a chart as PNG (twice the size, for sharp print) or SVG, by the suffix of `path`, and return the path."""
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".png":
+        picture = BytesIO()
+        chart.save(picture, format="png", scale_factor=2)
+        return write_atomic(path, picture.getvalue())
+    if kind == ".svg":
+        drawing = StringIO()
+        chart.save(drawing, format="svg")
+        return write_atomic(path, drawing.getvalue().encode())
+    raise GatecastError(f"a chart cannot be saved as '{path.name}'", "end the name in .png or .svg")
+
+
+def _chosen(board: Board, names: Iterable[str] | None) -> list[Row]:
+    """The rows called `names`, in the board's order; all of them without names."""
+    if names is None:
+        return list(board.rows)
+    known = [row.name for row in board.rows]
+    wanted = {check_choice(name, known, "model") for name in names}
+    return [row for row in board.rows if row.name in wanted]
+
+
+def _leaders(rows: Sequence[Row]) -> list[Row]:
+    """What a crowded legend starts with: the best row, the best network, and naive."""
+    best_network = [row for row in rows if not is_baseline(row)][:1]
+    named = {row.name: row for row in [*rows[:1], *best_network, *(row for row in rows if row.name == NAIVE)]}
+    return list(named.values())
+
+
+def _with_observed(board: Board, rows: Sequence[Row]) -> dict[str, Pen]:
+    """Pens for the truth and these rows, in legend order."""
+    all_pens = pens(board)
+    return {OBSERVED: Pen(INK), **{row.name: all_pens[row.name] for row in rows}}
+
+
+def _truth(board: Board) -> Float64[np.ndarray, "N"]:
+    """The observed target of the test span; a row that was filled, not observed, is a gap."""
+    return np.where(board.scored, board.test.values[:, 0], np.nan)
+
+
+def _onto(forecast: Forecast, times: Times) -> Float64[np.ndarray, "T"]:
+    return layers.aligned(forecast.mean, forecast.times, times)
+
+
+def _padded(values: Float64[np.ndarray, "N"], length: int) -> Float64[np.ndarray, "M"]:
+    return np.concatenate([values, np.full(length - len(values), np.nan)])
+
+
+def _listing(rows: Sequence[Row]) -> str:
+    return ", ".join(row.name for row in rows)
+
+
+def _bands(row: Row, pen: Pen, switch: alt.Parameter, x: alt.X) -> list[alt.Chart]:
+    """The widest interval first, so that the narrower one lies on it."""
+    forecast = row.shown.one_step
+    marks = layers.clock(forecast.times)
+    drawn = []
+    ordered = sorted(forecast.bands, key=lambda band: band.level)
+    for i, band in reversed(list(enumerate(ordered))):
+        edges = zip(marks, map(layers.rounded, band.lo), map(layers.rounded, band.hi), strict=True)
+        records = [{"time": t, "low": low, "high": high, "model": row.name} for t, low, high in edges]
+        strength = BAND_OPACITY[min(i, len(BAND_OPACITY) - 1)]
+        area = alt.Chart(layers.inline(records)).mark_area(color=pen.colour, clip=True)
+        opacity = alt.condition(switch, alt.value(strength), alt.value(0))
+        drawn.append(area.encode(x=x, y=alt.Y("low:Q"), y2="high:Q", opacity=opacity))
+    return drawn
+
+
+def _loss_records(rows: Sequence[Row]) -> tuple[Records, Records]:
+    """Every finite loss by epoch from 1, and the points kept (on the held-back curve where there is one)."""
+    records: Records = []
+    kept: Records = []
+    for row in rows:
+        for number, curve in enumerate(row.shown.losses, start=1):
+            head = {"model": row.name, "curve": f"{curve.name} ({number})"}
+            for part, losses in (("training", curve.train), ("held back", curve.valid)):
+                for epoch, loss in enumerate(losses, start=1):
+                    value = layers.rounded(loss)
+                    if value is not None:
+                        records.append({**head, "part": part, "epoch": epoch, "value": value})
+            part = "held back" if curve.valid else "training"
+            here = {**head, "part": part, "epoch": curve.kept_epoch}
+            kept += [each for each in records if here.items() <= each.items()]
+    return records, kept
