@@ -92,8 +92,16 @@ DAILY = Calendar("D")
     ("comparison", "calendar", "expected"),
     [
         (Comparison(12.0, -3.0, 0.01), DAILY, "better than repeating yesterday's value, p = 0.01: RMSE 12.0 % lower"),
-        (Comparison(-5.0, 3.0, 0.0001), Calendar("MS"), "worse than repeating the last value, p < 0.001: RMSE 5.0 % higher"),
-        (Comparison(5.0, -1.0, 0.3), DAILY, "not better than repeating yesterday's value: RMSE 5.0 % lower, which may be chance (p = 0.3)"),
+        (
+            Comparison(-5.0, 3.0, 0.0001),
+            Calendar("MS"),
+            "worse than repeating the last value, p < 0.001: RMSE 5.0 % higher",
+        ),
+        (
+            Comparison(5.0, -1.0, 0.3),
+            DAILY,
+            "not better than repeating yesterday's value: RMSE 5.0 % lower, which may be chance (p = 0.3)",
+        ),
         (Comparison(0.0, None, None), DAILY, "same as repeating yesterday's value"),
         (Comparison(40.0, None, None), DAILY, "RMSE 40.0 % lower than repeating yesterday's value; test undefined"),
         (Comparison(None, None, None), DAILY, "no comparison: repeating yesterday's value makes no error at all here"),
@@ -156,7 +164,9 @@ def test_poisoned_test_rows_change_no_decision_and_no_free_run():
 
 def test_early_start_begins_one_row_before_the_test_span():
     panel = ramp(60)
-    plain, early = (leaderboard(panel, "10 rows", [], early_start=e).boards[0].row("drift").shown for e in (False, True))
+    plain, early = (
+        leaderboard(panel, "10 rows", [], early_start=e).boards[0].row("drift").shown for e in (False, True)
+    )
     np.testing.assert_allclose(plain.free_run.mean, np.arange(50.0, 60))
     np.testing.assert_allclose(early.free_run.mean, np.arange(49.0, 59))
     np.testing.assert_array_equal(early.free_run.times, plain.free_run.times)

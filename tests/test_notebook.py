@@ -97,8 +97,11 @@ def test_it_holds_nothing_back_and_keeps_the_last_partial_batch():
     assert (model.lookback, model.dropout, task.training.epochs, task.training.batch) == (60, 0.2, 50, 32)
     seen = []
     forward = task.windows.inputs
-    object.__setattr__(task, "windows", type("Spy", (), {"inputs": lambda _, at: seen.append(at) or forward(at),
-                                                         "targets": task.windows.targets})())
+    object.__setattr__(
+        task,
+        "windows",
+        type("Spy", (), {"inputs": lambda _, at: seen.append(at) or forward(at), "targets": task.windows.targets})(),
+    )
     from gatecast.train.loop import Unwatched, _one_epoch
 
     _one_epoch(task, make_optimiser(task.network, task.training), Unwatched())

@@ -105,9 +105,7 @@ def test_poison_after_an_origin_moves_no_forecast_made_at_it(name, series, kind)
         np.testing.assert_array_equal(mine.lo[:until], theirs.lo[:until])
     assert not np.array_equal(clean.mean[until:], dirty.mean[until:]), "the poison reached nothing: a blind test"
     origins = np.arange(CUT - 1, first)
-    np.testing.assert_array_equal(
-        method.free_runs(panel, origins, 6), method.free_runs(poisoned, origins, 6)
-    )
+    np.testing.assert_array_equal(method.free_runs(panel, origins, 6), method.free_runs(poisoned, origins, 6))
 
 
 @ALL
@@ -137,7 +135,9 @@ def test_forecasts_follow_the_declared_change_of_unit(name, series):
     moved = replace(panel, values=panel.values * size + shift)
     again = METHODS[name]().fit(train_of(moved))
     spread = panel.values[:, 0].std()
-    np.testing.assert_allclose((again.one_step(moved).mean - shift) / size, method.one_step(panel).mean, atol=2e-3 * spread)
+    np.testing.assert_allclose(
+        (again.one_step(moved).mean - shift) / size, method.one_step(panel).mean, atol=2e-3 * spread
+    )
     np.testing.assert_allclose((again.free_run(5).mean - shift) / size, method.free_run(5).mean, atol=1e-2 * spread)
     if method.equivariance == "none":
         larger = replace(panel, values=panel.values * 4)

@@ -99,7 +99,10 @@ def test_members_trained_together_equal_members_trained_alone():
 
 def test_the_average_is_made_of_the_same_networks_as_its_parts():
     store, training = Memory(), Training(epochs=1)
-    parts = [network(spec, recipe=Recipe(training=training)).fit(PANEL, watch=Watch(store=store)) for spec in ("lstm:3", "gru:3")]
+    parts = [
+        network(spec, recipe=Recipe(training=training)).fit(PANEL, watch=Watch(store=store))
+        for spec in ("lstm:3", "gru:3")
+    ]
     both = network("lstm:3+gru:3", recipe=Recipe(training=(training, training))).fit(PANEL, watch=Watch(store=store))
     for mine, theirs in zip(weights(both), weights(parts[0]) + weights(parts[1]), strict=True):
         np.testing.assert_array_equal(mine, theirs)

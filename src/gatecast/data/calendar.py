@@ -115,9 +115,9 @@ class Calendar:
         if (times.dtype.kind == "i") != (self.freq == "step"):
             return False
         counts = self._count(times)
-        anchored = self.freq in (self._family, _anchored(self._family, times[0]))
+        on_anchor = self.freq in (self._family, anchored(self._family, times[0]))
         on_grid = np.array_equal(self._times(counts, self._clock(times[:1])), times)
-        return anchored and on_grid and not (np.diff(counts) % self._step).any()
+        return on_anchor and on_grid and not (np.diff(counts) % self._step).any()
 
     def _array(self, time: np.datetime64 | np.integer | int) -> Times:
         return np.array([time], dtype=np.int64 if self.freq == "step" else "datetime64[ns]")
@@ -170,7 +170,7 @@ def infer_calendar(times: Times) -> Calendar:
     return found
 
 
-def panel_calendar(times: Times, indptr: Int64[np.ndarray, "S+1"], ids: Sequence[str]) -> Calendar:
+def panel_calendar(times: Times, indptr: Int64[np.ndarray, "pointers"], ids: Sequence[str]) -> Calendar:
     """The most common rule of a panel's series; raises DataError naming a series which does not follow it.
 
     A series may have gaps; one of fewer than three rows has no rule of its own and must lie on the others'.
@@ -212,7 +212,7 @@ def _days(days: Times) -> Calendar | None:
         return Calendar("B" if business else "D")
     if np.median(gaps) != step:
         return None
-    return Calendar("D", step) if step % 7 else Calendar(_anchored("W", days[0]), step // 7)
+    return Calendar("D", step) if step % 7 else Calendar(anchored("W", days[0]), step // 7)
 
 
 def _months(days: Times) -> Calendar | None:
@@ -225,7 +225,7 @@ def _months(days: Times) -> Calendar | None:
             if np.median(gaps) != step:
                 return None
             family = ("Y" if step % 12 == 0 else "Q" if step == 3 else "M") + side
-            return Calendar(_anchored(family, days[0]), step // UNITS[family][1])
+            return Calendar(anchored(family, days[0]), step // UNITS[family][1])
     return None
 
 
@@ -250,7 +250,7 @@ def _span(times: Times) -> str:
     return f"{len(times)} times from {first} to {last}"
 
 
-def _anchored(family: str, first: np.datetime64 | np.integer) -> str:
+def anchored(family: str, first: np.datetime64 | np.integer) -> str:
     """The frequency of a family that passes through `first`: W-SUN, QS-JAN (January, April, ...), YE-DEC."""
     if family == "W":
         return f"W-{WEEKDAYS[(int(first.astype('datetime64[D]').astype(np.int64)) + 3) % 7]}"

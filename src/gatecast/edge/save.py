@@ -59,7 +59,6 @@ def save(model: Forecaster, path: str | Path) -> Path:
         "spec": model.spec,
         "h": model.h,
         "plan": {**asdict(plan), "stacks": [stack.text for stack in plan.stacks]},
-        "transform": model.transform_.name,
         "ratio": bool(model.calibration_ and model.calibration_.ratio),
         "series": history.ids[0],
         "columns": list(history.columns),
@@ -87,7 +86,7 @@ def _model(tensors: container.Tensors, facts: dict[str, Any]) -> Forecaster:
     plan = _plan(facts["plan"])
     model = Forecaster(facts["spec"], h=facts["h"])
     model.plan_ = plan
-    model.transform_ = Transform(facts["transform"], tensors["transform.offset"], tensors["transform.size"])
+    model.transform_ = Transform(plan.recipe.transform, tensors["transform.offset"], tensors["transform.size"])
     model.curves_ = tuple(_tuples(LossCurve, curve) for curve in facts["curves"])
     model.history_ = _history(tensors, facts)
     scores = tensors["calibration"]

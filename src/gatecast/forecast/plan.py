@@ -45,13 +45,7 @@ class Recipe:
     training: Training | tuple[Training, ...] | None = None
 
     def __post_init__(self) -> None:
-        for value, known, what in (
-            (self.transform, TRANSFORMS, "transform"),
-            (self.initial, INITIALS, "initialisation"),
-            (self.predicts, ("all", "target"), "value of predicts"),
-        ):
-            if value is not None:
-                check_choice(value, known, what)
+        _check_names(self)
 
 
 @dataclass(frozen=True)
@@ -63,6 +57,9 @@ class Settled:
     predicts: str = "all"
     lags: int = 0
     training: Training | tuple[Training, ...] = PLAIN
+
+    def __post_init__(self) -> None:
+        _check_names(self)
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,16 @@ class Plan:
         chosen = {f.name: getattr(recipe, f.name) for f in fields(Recipe)} if recipe else {}
         settled = {name: value for name, value in chosen.items() if value is not None}
         return replace(self, recipe=replace(self.recipe, **settled), **made)  # type: ignore[arg-type]  # by field name
+
+
+def _check_names(recipe: Recipe | Settled) -> None:
+    for value, known, what in (
+        (recipe.transform, TRANSFORMS, "transform"),
+        (recipe.initial, INITIALS, "initialisation"),
+        (recipe.predicts, ("all", "target"), "value of predicts"),
+    ):
+        if value is not None:
+            check_choice(value, known, what)
 
 
 def spec_plan(spec: str, columns: tuple[str, ...]) -> Plan:

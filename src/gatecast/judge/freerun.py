@@ -10,7 +10,7 @@ from gatecast.judge.board import FreeRunFacts
 Values = Float64[np.ndarray, "N"]
 SETTLED = 1e-3
 """Settled: all later values lie within this share of the training range from the last one."""
-LEAST_REST = 0.1
+LEAST_REST = 0.25
 """... for at least this share of the run."""
 
 

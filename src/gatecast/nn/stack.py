@@ -75,7 +75,7 @@ class Network(nn.Module):
             y = y + x[:, -self.lags :].flatten(1) @ self.skip_weight + self.skip_bias
         return y.view(-1, *self.outputs)  # [B, K, P]
 
-    def set_skip(self, weight: Float[Tensor, "lags*D K*P"], bias: Float[Tensor, "K*P"]) -> None:
+    def set_skip(self, weight: Float[Tensor, "LD KP"], bias: Float[Tensor, "KP"]) -> None:
         """Fix the linear part and start its correction at zero."""
         with torch.no_grad():
             self.skip_weight.copy_(weight)

@@ -1,0 +1,83 @@
+"""Frames of pandas and polars, through narwhals, and Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from gatecast.data.table import Cells, Table
+from gatecast.errors import DataError
+
+
+def read_parquet(path: Path, date_format: str | None = None) -> Table:
+    """Read a Parquet file; rows are counted from 0."""
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError) as cause:
+        raise DataError(f"{path.name} is not a Parquet file that can be read: {cause}") from cause
+    return read_frame(frame, date_format, path.name, path.stem)
+
+
+def read_frame(data: Any, date_format: str | None = None, source: str = "frame", name: str = "series") -> Table:
+    """Read a pandas or polars frame or series, which stays as it is; a date index of pandas is the date column."""
+    index = None
+    if isinstance(data, pd.Series):
+        data = data.to_frame("y" if data.name is None else data.name)
+    if isinstance(data, pd.DataFrame):
+        data, index = _index_as_column(data, source)
+    try:
+        frame = nw.from_native(data, eager_only=True, allow_series=True)
+    except TypeError as cause:
+        raise DataError(
+            f"cannot read a {type(data).__name__}", "pass a path, or a frame or series of pandas or polars"
+        ) from cause
+    if isinstance(frame, nw.Series):
+        frame = frame.alias(frame.name or "y").to_frame()
+    if not len(frame):
+        raise DataError(f"{source} has no rows", "expected one row per time")
+    columns = {column: _cells(frame[column], f"{source}, column '{column}'") for column in frame.columns}
+    notes = tuple(
+        f"{column} has a time zone: its times are in UTC here"
+        for column, kind in frame.schema.items()
+        if isinstance(kind, nw.Datetime) and kind.time_zone
+    )
+    return Table(source, name, columns, date_format=date_format, date=index, notes=notes)
+
+
+def _index_as_column(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, str | None]:
+    """A date index, or one with a name, as first column; and its name where it holds dates."""
+    dated = isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex)
+    if dated or any(name is not None for name in frame.index.names):
+        try:
+            frame = frame.reset_index()
+        except ValueError as cause:
+            raise DataError(f"{source}: {cause}", "rename the index or the column") from cause
+    columns = [str(column) for column in frame.columns]
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"{source}: two columns are called '{twice}'", "rename one of them")
+    return frame.set_axis(columns, axis=1), columns[0] if dated else None
+
+
+def _cells(series: nw.Series[Any], where: str) -> Cells:
+    """A column as int64, float64, datetime64[ns] (zones in UTC) or text."""
+    kind = series.dtype
+    if kind.is_integer() and not series.null_count():
+        return series.to_numpy().astype(np.int64)
+    if kind.is_numeric():
+        return series.cast(nw.Float64).to_numpy().astype(np.float64)
+    if kind in (nw.Datetime, nw.Date):
+        times = series.to_numpy()
+        years = times.astype("datetime64[Y]").astype(np.int64) + 1970
+        outside = ~np.isnat(times) & ((years < 1678) | (years > 2261))
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(f"{where}, row {row}: {times[row]} lies outside the years 1678 to 2261")
+        return times.astype("datetime64[ns]")
+    return np.array(
+        ["" if cell is None or cell != cell else str(cell).strip() for cell in series.to_list()], dtype=object
+    )

@@ -1,0 +1,288 @@
+"""The command line: `gatecast run`, `fit`, `predict` and `datasets`.
+
+Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from contextvars import ContextVar
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatecast.edge.options import Layout, Network, Session, Source, expanded, option
+from gatecast.edge.text import plain
+from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
+
+INTERRUPTED = 130
+# error -> exit code; every other failure, such as output that cannot be written, is 1
+EXIT_CODES: dict[type[GatecastError], int] = {
+    SpecError: 2,
+    DataError: 3,
+    FitError: 4,
+    ForecastError: 4,
+    ModelFileError: 5,
+}
+EPILOG = """Exit codes:
+
+\b
+  0    done
+  1    the output cannot be written
+  2    an option, a model or a name is not understood
+  3    the data cannot be used as they are
+  4    training or forecasting failed
+  5    a model file is damaged, edited or too new
+  130  interrupted (Ctrl-C: the first ends the model in training, the second the run)
+"""
+
+COMMAND_LINE: ContextVar[str] = ContextVar("COMMAND_LINE")
+"""What was typed, for the report."""
+
+app = typer.Typer(
+    name="gatecast",
+    help="Forecast time series with recurrent networks, honestly, beside naive baselines.",
+    epilog=EPILOG,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line with `arguments` (sys.argv's by default); returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    COMMAND_LINE.set(shlex.join(["gatecast", *given]))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(args=given or ["--help"], prog_name="gatecast", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        message = error.format_message().partition(" (Possible options:")[0]
+        return _complain(message[:1].lower() + message[1:], _usage_hint(error), 2)
+    except GatecastError as error:
+        code = next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+        return _complain(error.message, error.hint, code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _complain(f"'{error.filename}': {reason}" if error.filename else reason, "check path and rights", 1)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        return _complain("interrupted", "after `run -o DIR`, --resume goes on from here", INTERRUPTED)
+    return code or 0
+
+
+def _complain(message: str, hint: str, code: int) -> int:
+    """One line of error and one of hint on stderr."""
+    lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+    sys.stderr.writelines(f"{plain(' '.join(line.split()))}\n" for line in lines)
+    return code
+
+
+def _show_version(wanted: bool) -> bool:
+    """Print the version and end, before a command is asked for."""
+    if not wanted:
+        return False
+    from importlib.metadata import version
+
+    typer.echo(f"gatecast {version('gatecast')}")
+    raise typer.Exit()
+
+
+def _usage_hint(error: typer.TyperException) -> str:
+    """The nearest option, or where to read about all of them."""
+    near = getattr(error, "possibilities", None)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    context = getattr(error, "ctx", None)
+    return f"see `{context.command_path if context else 'gatecast'} --help`"
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+File = Annotated[
+    str | None,
+    typer.Argument(help="A CSV, .tsf or Parquet file, or a data set of `gatecast datasets`.", show_default=False),
+]
+Seed = Annotated[int, typer.Option(help="Decides every random draw.", metavar="N", min=0)]
+
+
+@app.command(short_help="Judge models beside naive baselines.")
+@expanded
+def run(
+    *,
+    file: File = None,
+    source: Source,
+    test_from: Annotated[
+        str | None,
+        option("Start of the test span: a date, '251 rows' or '20%' (the default for a file).", metavar="WHEN"),
+    ] = None,
+    season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
+    model: Annotated[
+        list[str] | None,
+        option("auto, or layers such as lstm:50x4, bigru:32, lstm:50-gru:50 (repeatable).", metavar="SPEC"),
+    ] = None,
+    preset: Annotated[str | None, option("A line-up of models: notebook.", metavar="NAME")] = None,
+    seeds: Annotated[int, typer.Option(help="Train every network with so many seeds.", metavar="N", min=1)] = 1,
+    seed: Seed = 0,
+    notebook_alignment: Annotated[
+        bool, option("Start free runs one row early, as the original notebook did.", "--notebook-alignment")
+    ] = False,
+    output: Annotated[
+        Path | None, option("Write report.html, forecasts.csv, metrics.json and the models here.", "-o", metavar="DIR")
+    ] = None,
+    resume: Annotated[bool, option("Go on from the checkpoints in DIR of a run that was cut.", "--resume")] = False,
+    network: Network,
+    layout: Layout,
+    session: Session,
+) -> None:
+    """Judge models beside baselines on the end of a series: leaderboard, verdicts and, with -o, a report.
+
+    Without a FILE: the bundled IBM prices. Without models: auto, lstm:32 and gru:32.
+    """
+    if resume and output is None:
+        raise SpecError("--resume needs the folder of the run that was cut", "add -o DIR")
+    from gatecast.edge import console, exports, jobs
+    from gatecast.edge.progress import following
+    from gatecast.judge.leaderboard import leaderboard
+
+    jobs.use_threads(session.threads)
+    models = jobs.forecasters(model or [], preset, network)
+    panel, usual = jobs.open_series(file or jobs.DEFAULT_DATA, source, layout)
+    start = test_from or usual
+    _show_findings(jobs.found(panel, start, season), session)
+    with following(seeds, session.quiet) as follower:
+        board = leaderboard(
+            panel,
+            start,
+            models,
+            seeds=range(seed, seed + seeds),
+            season=season,
+            early_start=notebook_alignment,
+            watch=jobs.watch(follower, output, resume),
+        )
+    board = replace(board, command=COMMAND_LINE.get())
+    files = jobs.write_results(board, output) if output else {}
+    _note([f"wrote {output}/"] if output else [], session)
+    if session.json:
+        typer.echo(exports.metrics_json(board, files), nl=False)
+    else:
+        console.print_leaderboard(board)
+
+
+@app.command()
+@expanded
+def fit(
+    *,
+    file: File = None,
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE")],
+    model: Annotated[str, typer.Option(help="auto, or layers such as lstm:50x4.", metavar="SPEC")] = "auto",
+    seed: Seed = 0,
+    network: Network,
+    layout: Layout,
+    session: Session,
+) -> None:
+    """Fit one model to a whole series and save it."""
+    from gatecast.edge import jobs
+    from gatecast.edge.exports import model_json
+    from gatecast.edge.progress import following
+    from gatecast.edge.save import save
+    from gatecast.train.loop import Watch
+
+    jobs.use_threads(session.threads)
+    (forecaster,) = jobs.forecasters([model], None, network)
+    panel, _ = jobs.open_series(file or jobs.DEFAULT_DATA, source, layout)
+    with following(quiet=session.quiet) as follower:
+        fitted = forecaster.fit(jobs.one_series(panel), seed=seed, watch=Watch(follower))
+    save(fitted, output)
+    _note([f"wrote {output}"], session)
+    typer.echo(model_json(fitted) if session.json else plain(fitted.summary()), nl=not session.json)
+
+
+@app.command(short_help="Forecast the future with a saved model.")
+@expanded
+def predict(
+    *,
+    model: Annotated[Path, typer.Argument(help="A model file that `gatecast fit` or `run -o` wrote.")],
+    h: Annotated[
+        int | None, option("Steps to forecast; as many as the model's head has.", "--h", metavar="STEPS", least=1)
+    ] = None,
+    data: Annotated[
+        str | None, option("Newer data, to forecast from their end instead of the training span's.", metavar="FILE")
+    ] = None,
+    output: Annotated[
+        Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
+    ] = None,
+    layout: Layout,
+    session: Session,
+) -> None:
+    """Forecast the future with a saved model, as CSV: unique_id, ds, cutoff, mode and the forecast."""
+    from gatecast.edge import exports, jobs
+    from gatecast.edge.save import load
+    from gatecast.show.files import write_atomic
+
+    jobs.use_threads(session.threads)
+    fitted = load(model)
+    newer = jobs.newer_data(fitted, data, layout) if data else None
+    forecast = fitted.predict(h, newer)
+    if output:
+        write_atomic(output, exports.forecast_csv(forecast).encode())
+        _note([f"wrote {output}"], session)
+    if session.json:
+        typer.echo(exports.forecast_json(forecast), nl=False)
+    elif not output:
+        typer.echo(exports.forecast_csv(forecast), nl=False)
+
+
+@app.command(short_help="List the bundled data sets, or write one.")
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="Write this data set instead.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
+    ] = None,
+) -> None:
+    """List the data sets that come with Gatecast, or write one of them as CSV."""
+    from gatecast.edge import console, jobs
+    from gatecast.show.files import write_atomic
+
+    if name is None:
+        console.print_table(("name", "what it is"), jobs.descriptions())
+    elif output:
+        write_atomic(output, jobs.dataset_csv(name))
+    else:
+        typer.echo(jobs.dataset_csv(name).decode(), nl=False)
+
+
+def _show_findings(lines: list[str], session: Session) -> None:
+    """What was found in the data: on stdout, or as a note where stdout is for JSON."""
+    from gatecast.edge.console import print_lines
+
+    if session.json:
+        _note(lines, session)
+    else:
+        print_lines(lines)
+
+
+def _note(lines: list[str], session: Session) -> None:
+    """Lines on stderr, unless quiet."""
+    if not session.quiet:
+        sys.stderr.writelines(f"{plain(line)}\n" for line in lines)

@@ -1,0 +1,235 @@
+"""A leaderboard as files for other programs: forecasts.csv and metrics.json (docs/formats.md describes both)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gatecast.data.panel import Panel, time_text
+from gatecast.forecast.forecaster import Forecaster
+from gatecast.forecast.result import Band, Forecast
+from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
+from gatecast.train.loop import LossCurve
+
+SCHEMA = 1
+LEVELS = (80.0, 95.0)
+COLUMNS = (
+    *("unique_id", "ds", "cutoff", "mode", "step", "model", "seed", "mean"),
+    *(f"{side}_{level:g}" for level in LEVELS for side in ("lo", "hi")),
+    *("truth", "scored"),
+)
+
+ModelFiles = Mapping[tuple[str, str], str]
+"""(series, model) -> file name, as it stands in metrics.json."""
+
+
+def forecasts_csv(leaderboard: Leaderboard) -> str:
+    """Every forecast of the test spans in long form: all series, models, seeds and modes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for board in leaderboard.boards:
+        for row in board.rows:
+            for run in row.runs:
+                for forecast in (run.one_step, run.free_run):
+                    writer.writerows(_forecast_rows(board, row, run.seed, forecast) if forecast else ())
+    return text.getvalue()
+
+
+def forecast_csv(forecast: Forecast) -> str:
+    """One forecast beyond the data, with the columns of `Forecast.frame`."""
+    return _frame_csv(forecast.frame())
+
+
+def panel_csv(panel: Panel) -> str:
+    """The series of a panel in long form: unique_id, ds and its columns."""
+    return _frame_csv(panel.frame())
+
+
+def forecast_json(forecast: Forecast) -> str:
+    """One forecast beyond the data as a JSON document."""
+    bands = {f"{side}_{band.level:g}": getattr(band, side) for band in forecast.bands for side in ("lo", "hi")}
+    records = [
+        {
+            "ds": time_json(forecast.times[i]),
+            "cutoff": time_json(forecast.origins[i]),
+            "mean": _number(forecast.mean[i]),
+            **{name: _number(values[i]) for name, values in bands.items()},
+        }
+        for i in range(len(forecast))
+    ]
+    about = {"model": forecast.model, "series": forecast.series, "target": forecast.target, "mode": forecast.mode}
+    return dumps({"schema": SCHEMA, "gatecast": version("gatecast"), **about, "forecast": records})
+
+
+def model_json(model: Forecaster) -> str:
+    """What `fit` made, as a JSON document."""
+    document = {
+        "schema": SCHEMA,
+        "gatecast": version("gatecast"),
+        "model": model.name,
+        "series": model.history_.ids[0],
+        "target": model.history_.target,
+        "parameters": model.parameters,
+        "summary": model.summary().splitlines(),
+        "losses": [_losses(curve) for curve in model.curves_],
+    }
+    return dumps(document)
+
+
+def metrics_json(leaderboard: Leaderboard, files: ModelFiles) -> str:
+    """Everything that was measured, as strict JSON."""
+    versions = dict(leaderboard.versions)
+    document = {
+        "schema": SCHEMA,
+        "gatecast": versions.get("gatecast"),
+        "command": leaderboard.command,
+        "settings": dict(leaderboard.settings),
+        "versions": versions,
+        "series": [_series(board, files) for board in leaderboard.boards],
+    }
+    return dumps(document)
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """Strict JSON: NaN or an infinity that was overlooked raises ValueError instead of being written."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def time_json(time: np.datetime64 | np.integer) -> str | int:
+    """A time as ISO 8601 text (without the clock at midnight), or a counter as a number."""
+    return int(time) if isinstance(time, np.integer) else time_text(time).replace(" ", "T")
+
+
+def _frame_csv(frame: pd.DataFrame) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(frame.columns)
+    writer.writerows(
+        [_cell(value) for value in record] for record in zip(*(frame[name].array for name in frame), strict=True)
+    )
+    return text.getvalue()
+
+
+def _forecast_rows(board: Board, row: Row, seed: int, forecast: Forecast) -> Iterator[list[str]]:
+    """The lines of one forecast; `step` counts from its cut-off."""
+    bands = {band.level: band for band in forecast.bands}
+    edges = [side for level in LEVELS for side in _edges(bands.get(level))]
+    truth = board.test.values[:, 0]
+    for i in range(len(forecast)):
+        yield [
+            board.series,
+            _cell(forecast.times[i]),
+            _cell(forecast.origins[i]),
+            forecast.mode,
+            str(i + 1 if forecast.mode == "free_run" else 1),
+            row.name,
+            str(seed),
+            _cell(forecast.mean[i]),
+            *("" if side is None else _cell(side[i]) for side in edges),
+            _cell(truth[i]),
+            str(bool(board.scored[i])).lower(),
+        ]
+
+
+def _edges(band: Band | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    return (band.lo, band.hi) if band else (None, None)
+
+
+def _cell(value: Any) -> str:
+    """A number in full precision, a time in ISO 8601, nothing for a missing value."""
+    if isinstance(value, pd.Timestamp):
+        value = value.to_datetime64()
+    if isinstance(value, np.datetime64 | np.integer):
+        return str(time_json(value))
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else repr(float(value))
+    return str(value)
+
+
+def _series(board: Board, files: ModelFiles) -> dict[str, Any]:
+    return {
+        "name": board.series,
+        "target": board.test.target,
+        "calendar": board.train.calendar.alias,
+        "season": board.season,
+        "train": _span(board.train),
+        "test": {**_span(board.test), "scored": int(board.scored.sum())},
+        "findings": list(board.findings),
+        "models": [_model(row, files.get((board.series, row.name))) for row in board.rows],
+    }
+
+
+def _span(panel: Panel) -> dict[str, Any]:
+    return {"rows": panel.rows, "from": time_json(panel.times[0]), "to": time_json(panel.times[-1])}
+
+
+def _model(row: Row, file: str | None) -> dict[str, Any]:
+    comparison = row.comparison
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "parameters": row.parameters,
+        "file": file,
+        "verdict": row.verdict,
+        "free_verdict": row.free_verdict,
+        "comparison": {
+            "skill": _number(comparison.skill),
+            "statistic": _number(comparison.statistic),
+            "p": _number(comparison.p),
+        },
+        "shown_seed": row.shown.seed,
+        "runs": [_run(run) for run in row.runs],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    free = None
+    if run.free_scores is not None:
+        facts = run.free_facts
+        free = {
+            "scores": _scores(run.free_scores),
+            "settled_at": facts.settled_at if facts else None,
+            "left_range_at": facts.left_range_at if facts else None,
+        }
+    return {
+        "seed": run.seed,
+        "seconds": _number(run.seconds),
+        "one_step": {"scores": _scores(run.scores)},
+        "coverage": [{"level": level, "share": _number(share)} for level, share in run.coverage],
+        "free_run": free,
+        "refusal": run.refusal or None,
+        "losses": [_losses(curve) for curve in run.losses],
+    }
+
+
+def _losses(curve: LossCurve) -> dict[str, Any]:
+    return {
+        "name": curve.name,
+        "train": _numbers(curve.train),
+        "valid": _numbers(curve.valid),
+        "kept_epoch": curve.kept_epoch,
+        "ending": curve.ending,
+    }
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    names = ("rmse", "mae", "mase", "smape")
+    return {**{name: _number(getattr(scores, name)) for name in names}, "count": scores.count}
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float | None) -> float | None:
+    """The number, or None where JSON has none."""
+    return float(value) if value is not None and math.isfinite(value) else None
