@@ -8,11 +8,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import boards
 import numpy as np
 import pandas as pd
 import pytest
 
+import boards
 from gatecast.edge.exports import COLUMNS, forecast_csv, forecast_json, forecasts_csv, metrics_json
 from gatecast.edge.text import file_names, plain
 

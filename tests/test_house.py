@@ -74,8 +74,8 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import gatecast",
-        "sys.argv = ['gatecast', '--help']\nfrom gatecast.edge.cli import main\ntry: main()\nexcept SystemExit: pass",
-        "sys.argv = ['gatecast', '--version']\nfrom gatecast.edge.cli import main\ntry: main()\nexcept SystemExit: pass",
+        "from gatecast.edge.cli import main; main(['--help'])",
+        "from gatecast.edge.cli import main; main(['--version'])",
     ],
 )
 def test_import_and_help_are_light(code):

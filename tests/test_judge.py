@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models import network, prices, waves
 from scipy import stats
 
 from gatecast.data.calendar import Calendar
@@ -19,6 +18,7 @@ from gatecast.judge.leaderboard import leaderboard
 from gatecast.judge.metrics import coverage, score
 from gatecast.judge.significance import diebold_mariano, holm
 from gatecast.judge.verdict import one_step_verdict
+from models import network, prices, waves
 
 RNG = np.random.default_rng(11)
 
@@ -146,14 +146,18 @@ def test_filled_test_rows_are_inputs_and_never_scored():
     assert row.scores.rmse == pytest.approx(math.sqrt(np.nanmean((truth - filled) ** 2)))
 
 
+def various():
+    specs = {"inputs": ("Low",)}, {"recipe": Recipe("logreturn")}
+    return ["auto", network("gru:3", **specs[0]), network("lstm:3", **specs[1])]
+
+
 def test_poisoned_test_rows_change_no_decision_and_no_free_run():
     """The whole pipeline: scaler, transform rule, columns, season, penalty, weights, calibration, free runs."""
     for series in (prices(), waves()):
         poisoned = series.values.copy()
         poisoned[120:] = 1e6 * np.random.default_rng(0).uniform(1, 2, poisoned[120:].shape)
-        models = lambda: ["auto", network("gru:3", inputs=("Low",)), network("lstm:3", recipe=Recipe("logreturn"))]
-        clean = leaderboard(series, "30 rows", models()).boards[0]
-        dirty = leaderboard(replace(series, values=poisoned), "30 rows", models()).boards[0]
+        clean = leaderboard(series, "30 rows", various()).boards[0]
+        dirty = leaderboard(replace(series, values=poisoned), "30 rows", various()).boards[0]
         for row in clean.rows:
             other = dirty.row(row.name)
             np.testing.assert_array_equal(row.shown.free_run.mean, other.shown.free_run.mean)

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import torch
-from models import prices
 
 from gatecast.forecast.build import make_tasks
 from gatecast.forecast.presets import notebook
 from gatecast.prepare.scale import fit_transform
 from gatecast.train.optimisers import make_optimiser
 from gatecast.train.settings import Training
+from models import prices
 
 
 def descend(training, gradients, start):
@@ -60,15 +60,15 @@ def test_initial_weights_are_glorot_orthogonal_and_one_forget_bias():
     for depth, layer in enumerate(task.network.stack.layers):
         inputs = 1 if depth == 0 else 50
         bound = math.sqrt(6 / (inputs + 200))
-        assert 0.9 * bound < float(layer.weight_ih_l0.abs().max()) <= bound
-        recurrent = layer.weight_hh_l0
+        assert 0.9 * bound < layer.weight_ih_l0.abs().max().item() <= bound
+        recurrent = layer.weight_hh_l0.detach()
         torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(50), atol=1e-5, rtol=0)
         bias = torch.zeros(200)
         bias[50:100] = 1
         assert torch.equal(layer.bias_ih_l0, bias)
         assert torch.equal(layer.bias_hh_l0, torch.zeros(200))
         assert not layer.bias_hh_l0.requires_grad
-    assert float(task.network.head.weight.abs().max()) <= math.sqrt(6 / 51)
+    assert task.network.head.weight.abs().max().item() <= math.sqrt(6 / 51)
 
 
 def test_parameter_counts_are_those_keras_prints():

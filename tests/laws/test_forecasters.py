@@ -1,4 +1,4 @@
-"""Every forecaster, baselines included: the contract, the poisoned future, the declared unit, the flow of information."""
+"""Every forecaster, baselines included: contract, poisoned future, declared unit, flow of information."""
 
 import copy
 from dataclasses import replace
@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from models import BASELINES, METHODS, NETWORKS, prices, waves
 
 from gatecast.edge.save import load, save
 from gatecast.forecast.baselines import RULES
@@ -15,6 +14,7 @@ from gatecast.nn.cells import CELLS
 from gatecast.nn.spec import parse
 from gatecast.prepare.fill import fill
 from gatecast.prepare.scale import TRANSFORMS
+from models import BASELINES, METHODS, NETWORKS, prices, waves
 
 CUT = 120
 SERIES = {"prices": prices(), "waves": waves()}

@@ -1,4 +1,4 @@
-"""Training: resumed = uninterrupted, bit for bit; alone = in a crowd; stopping, early stopping, a loss that explodes."""
+"""Training: resumed = uninterrupted, bit for bit; alone = in a crowd; stopping early and by hand; exploding losses."""
 
 import math
 import threading
@@ -6,7 +6,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-from models import NETWORKS, network, prices
 
 from gatecast.edge.checkpoints import Checkpoints
 from gatecast.errors import FitError, ModelFileError
@@ -15,11 +14,12 @@ from gatecast.forecast.plan import Recipe
 from gatecast.train.loop import Memory, Unwatched, Watch
 from gatecast.train.optimisers import OPTIMISERS
 from gatecast.train.settings import Training
+from models import NETWORKS, network, prices
 
 PANEL = prices(110)
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """Stands for a power cut."""
 
 
@@ -36,7 +36,7 @@ class DiesAfter:
         self.store.write(key, state)
         self.left -= 1
         if self.left == 0:
-            raise Crash
+            raise CrashError
 
 
 def weights(model):
@@ -54,7 +54,7 @@ def test_resumed_equals_uninterrupted(optimiser, patience, died_after, tmp_path)
     training = Training(optimiser=optimiser, epochs=5, patience=patience, momentum=0.5, batch=16)
     whole = forecaster(training).fit(PANEL, seed=4)
     store = Checkpoints(tmp_path / "checkpoints")
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         forecaster(training).fit(PANEL, seed=4, watch=Watch(store=DiesAfter(store, died_after)))
     resumed = forecaster(training).fit(PANEL, seed=4, watch=Watch(store=store))
     for mine, theirs in zip(weights(resumed), weights(whole), strict=True):
@@ -69,7 +69,7 @@ def test_resumed_equals_uninterrupted(optimiser, patience, died_after, tmp_path)
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     store = Checkpoints(tmp_path)
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         forecaster(Training(epochs=3)).fit(PANEL, watch=Watch(store=DiesAfter(store, 1)))
     path = next(tmp_path.glob("*.checkpoint"))
     path.write_bytes(path.read_bytes()[:-5])

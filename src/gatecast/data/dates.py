@@ -19,6 +19,7 @@ from gatecast.data.calendar import Times
 from gatecast.data.table import Cells, Table, is_missing
 
 YEARS = (1700, 2200)
+NOT_THIS_ONE = "correct the cell; if this is not the column of dates, name that one (date='...', --date)"
 ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?)?", re.ASCII)
 ZONE = re.compile(r":\d\d(?:\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$", re.ASCII)
 CLOCK = re.compile(r"([ T])\d{1,2}:\d\d(:\d\d)?(\.\d+)?( ?[AaPp][Mm])?$", re.ASCII)
@@ -62,7 +63,8 @@ def read_times(table: Table, column: str) -> tuple[Times, tuple[str, ...]]:
         return _whole_numbers(column, text.astype(np.int64), text)
     if whole.mean() >= 0.5:
         row = int((~whole).argmax())
-        raise table.error(row, column, f"{text[row]!r} is not a whole number as most cells of the column are")
+        what = f"{text[row]!r} is not a whole number as most cells of the column are"
+        raise table.error(row, column, what, NOT_THIS_ONE)
     return _text_times(table, column, text)
 
 
@@ -73,7 +75,7 @@ def _as_text(table: Table, column: str, cells: Cells) -> Cells:
     broken = cells.astype(np.float64) % 1 != 0
     if broken.any():
         row = int(broken.argmax())
-        raise table.error(row, column, f"{cells[row]} is neither a date nor a whole number")
+        raise table.error(row, column, f"{cells[row]} is neither a date nor a whole number", NOT_THIS_ONE)
     return np.array([str(int(cell)) for cell in cells], dtype=object)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class CsvFormat:
     """
 
     separator: str | None = None
-    decimal: Literal[".", ","] | None = None
+    decimal: str | None = None
     encoding: str | None = None
     date_format: str | None = None
 
@@ -133,7 +132,8 @@ def _records(text: str, separator: str, source: str) -> Iterator[tuple[int, list
     start = 1
     try:
         for record in reader:
-            yield start, [field.strip() for field in record]
+            fields = [field.strip() for field in record]
+            yield start, [] if fields == [""] else fields
             start = reader.line_num + 1
     except csv.Error as cause:
         raise DataError(f"{source}, line {start}: {cause}", "check the quotes in this line") from cause
@@ -182,7 +182,7 @@ def _names(header: list[str], source: str) -> list[str]:
     return names
 
 
-def _decimal(columns: dict[str, np.ndarray], separator: str, source: str) -> Literal[".", ","]:
+def _decimal(columns: dict[str, np.ndarray], separator: str, source: str) -> str:
     """The decimal mark: a comma where the separator is another sign and some cell reads as 12,5."""
     if separator == ",":
         return "."

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from gatecast.data.columns import Columns, find_roles
 from gatecast.data.delimited import CsvFormat, read_delimited
@@ -25,17 +24,17 @@ def read(
     *,
     date: str | None = None,
     id: str | None = None,
-    join: Sequence[Any] = (),
-    fill: Fill = "error",
+    join: Any = (),
+    fill: Fill | str = "error",
     format: CsvFormat | None = None,
 ) -> Panel:
     """Read series from a path (CSV and its relatives, `.tsf`, `.parquet`) or from a pandas or polars frame.
 
     `target`, `date` and `id` name columns; without them: the date is called ds, date, time, month, ... or is the
     first column of dates (else time is the row number), the target is called y, value, close, ... or is the only
-    column of numbers, and `unique_id`, `ticker`, ... or a constant text column names the series. `join` are further
-    files or frames whose numbers become past inputs at equal times. `fill` decides what missing cells become once
-    a cut-off is known: see `Panel`. `format` says how a text file is written, where that is not to be detected.
+    column of numbers, and `unique_id`, `ticker`, ... or a constant text column names the series. `join` is another
+    file or frame, or a list of them, whose numbers become past inputs at equal times. `fill` decides what missing
+    cells become once a cut-off is known: see `Panel`. `format` says how a text file is written, where that is not to be detected.
     Raises DataError, which names file, row and column, for everything that is wrong with the data.
 
     >>> import pandas as pd
@@ -44,13 +43,12 @@ def read(
     >>> panel.columns, panel.span, panel.notes
     (('y',), '2024-01-01 to 2024-01-03', ('y: 1 missing cell (2024-01-02), filled with the last value',))
     """
-    check_choice(fill, get_args(Fill), "fill rule")
+    rule = cast(Fill, check_choice(fill, get_args(Fill), "fill rule"))
     form = format or CsvFormat()
     records = _records(source, Columns(date, target, id), form)
-    others = [join] if isinstance(join, str | PathLike) else join
-    for other in others:
+    for other in join if isinstance(join, list | tuple) else [join]:
         records = join_records(records, _records(other, Columns(), CsvFormat(), needs_target=False))
-    return to_panel(records, fill)
+    return to_panel(records, rule)
 
 
 def as_panel(data: Any) -> Panel:

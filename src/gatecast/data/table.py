@@ -13,7 +13,6 @@ from gatecast.errors import DataError, did_you_mean
 
 Cells = Shaped[np.ndarray, "rows"]
 """One column: text (object array of str), float64, int64 or datetime64[ns]."""
-Decimal = Literal[".", ","]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 """How a missing cell may be spelled, in capitals or not."""
@@ -37,7 +36,7 @@ class Table:
     name: str
     columns: dict[str, Cells]
     lines: Int64[np.ndarray, "rows"] | None = None
-    decimal: Decimal = "."
+    decimal: str = "."
     date_format: str | None = None
     date: str | None = None
     notes: tuple[str, ...] = ()
@@ -85,7 +84,7 @@ class Numbers:
         return "mixed" if numbers >= text else "text"
 
 
-def as_numbers(cells: Cells, decimal: Decimal = ".") -> Numbers:
+def as_numbers(cells: Cells, decimal: str = ".") -> Numbers:
     """Read a column as numbers; times are text.
 
     >>> numbers = as_numbers(np.array(["1.5", "NA", "abc"], dtype=object))

@@ -169,6 +169,6 @@ def _times(line: Line, calendar: Calendar, source: str) -> Times:
             f"the rule of the first series: {calendar.label} ({calendar.alias})",
             "write it to a file of its own",
         )
-    if (np.diff(times) <= np.timedelta64(0)).any():
+    if (times[1:] <= times[:-1]).any():
         raise DataError(f"{source}, line {line.number}: series '{line.name}' runs beyond the year 2261")
     return times

@@ -80,9 +80,8 @@ def _read(file: str, target: str | None, layout: Layout) -> Panel:
 
 def _bundled(known: Dataset, target: str | None, layout: Layout) -> Panel:
     """A bundled file, read as it should be wherever the options do not say otherwise."""
-    own = {"date": known.date, "id": known.id, "fill": known.fill}
-    asked = {name: getattr(layout, name) or value for name, value in own.items()}
-    panel = _read(str(dataset_path(known.name)), target or known.target, replace(layout, **asked))
+    asked = replace(layout, date=layout.date or known.date, id=layout.id or known.id, fill=layout.fill or known.fill)
+    panel = _read(str(dataset_path(known.name)), target or known.target, asked)
     return replace(panel, source=known.name, ids=(known.series,) if known.series else panel.ids)
 
 
@@ -99,7 +98,8 @@ def _computed(name: str, target: str | None, layout: Layout) -> Panel:
 
 def descriptions() -> list[tuple[str, str]]:
     """Name and description of every data set."""
-    return [(name, each.description) for name, each in (*DATASETS.items(), *SYNTHETIC.items())]
+    bundled = [(name, each.description) for name, each in DATASETS.items()]
+    return [*bundled, *((name, each.description) for name, each in SYNTHETIC.items())]
 
 
 def dataset_csv(name: str) -> bytes:

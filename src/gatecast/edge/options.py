@@ -87,7 +87,7 @@ class Session:
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Let a typer command take option groups: each parameter that is one becomes the options it holds."""
     parameters = inspect.signature(command, eval_str=True).parameters.values()
-    groups: dict[str, type[Any]] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+    groups: dict[str, Any] = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
 
     @functools.wraps(command)
     def flat(**given: Any) -> None:
