@@ -97,7 +97,7 @@ def test_a_file_that_is_not_there(name, capsys):
 
 def test_an_unknown_data_set(capsys):
     code, error, hint = failed(capsys, "datasets", "imb")
-    assert (code, "imb" in error, "'ibm'" in hint) == (3, True, True)
+    assert (code, "imb" in error, "'ibm'" in hint) == (2, True, True)
 
 
 def test_fit_asks_for_one_series(tmp_path, capsys):

@@ -10,10 +10,12 @@ import gatecast as gc
 from gatecast.data.datasets import BUNDLED, DATASETS, SYNTHETIC, dataset, dataset_path
 from gatecast.data.synthetic import adding_problem, ar, ramp, random_walk, sine
 from gatecast.errors import SpecError
+from gatecast.prepare.fill import fill
 from gatecast.prepare.split import split
 
 ROOT = Path(__file__).parents[1]
 OHLCV = {"Open", "High", "Low", "Close", "Volume"}
+TARGETS = {"ibm": "High", "stocks": "High", "seattle_weather": "temp_max", "co2": "co2", "air_passengers": "passengers"}
 # name -> rows of each series, span, columns, frequency
 FACTS = {
     "ibm": ([3270], "2000-03-01 to 2013-03-01", OHLCV, "B"),
@@ -38,7 +40,8 @@ def test_a_bundled_set_has_the_rows_span_and_columns_it_promises(name):
     assert panel.span == span
     assert set(panel.columns) == columns
     assert panel.calendar.alias == alias
-    assert (panel.source, panel.target, panel.fill) == (name, DATASETS[name].target, DATASETS[name].fill)
+    assert (panel.source, panel.target) == (name, TARGETS[name])
+    assert panel.fill == ("linear" if name == "co2" else "error")
     assert span[:7] in DATASETS[name].description
     assert span[-10:][:7] in DATASETS[name].description
     assert all(str(count) in DATASETS[name].description for count in rows)
@@ -56,6 +59,15 @@ def test_only_co2_has_gaps_and_no_row_is_missing(name):
     gaps = np.isnan(panel.values)
     assert gaps.sum() == (59 if name == "co2" else 0)
     assert all(panel.calendar.missing(series.times) == 0 for series in panel)
+
+
+def test_gaps_of_co2_are_filled_by_a_line_before_the_cut_off_and_by_the_last_value_after_it():
+    panel = dataset("co2")
+    y = panel.values[:, 0]
+    alone = np.flatnonzero(np.isnan(y[1:-1]) & ~np.isnan(y[:-2]) & ~np.isnan(y[2:])) + 1
+    gap = alone[y[alone + 1] != y[alone - 1]][-1]
+    assert fill(panel).values[gap, 0] == pytest.approx((y[gap - 1] + y[gap + 1]) / 2)
+    assert fill(panel, known=int(gap)).values[gap, 0] == y[gap - 1]
 
 
 def test_business_days_without_a_price_are_holidays_only():

@@ -142,6 +142,11 @@ def test_dates_in_no_known_format(file, cell):
     fails(file(f"Date,High\n{cell},1\n{cell},2\n"), "line 2, column 'Date'", f"'{cell}'", "give the date format")
 
 
+def test_months_that_are_no_dates_are_not_passed_over(file):
+    text = "Month,Sales\n1-01,266\n1-02,145\n"
+    fails(file(text), "prices.csv, line 2, column 'Month': '1-01' is not a date", "give the date format", target=None)
+
+
 def test_dates_out_of_range_and_half_zoned(file):
     fails(file(GOOD.replace("2024-01-03", "1066-10-14")), "line 4, column 'Date'", "outside the years 1678 to 2261")
     fails(

@@ -70,7 +70,10 @@ def find_roles(table: Table, given: Columns, needs_target: bool = True) -> Roles
 
 
 def _find_date(table: Table, taken: set[str | None]) -> str | None:
-    """The date column by its name, else the first whose first cell is a date."""
+    """The date column by its name, else the first whose first cell is a date.
+
+    Text under a name such as `month` that is no date is taken too, where there is nothing else, to be refused.
+    """
     free = [name for name in table.columns if name not in taken]
     folded = {name.lower(): name for name in reversed(free)}
     for name in DATE_NAMES:
@@ -79,7 +82,9 @@ def _find_date(table: Table, taken: set[str | None]) -> str | None:
     for name in PERIOD_NAMES:
         if name in folded and _holds_periods(name, table.columns[folded[name]], table.date_format):
             return folded[name]
-    return next((name for name in free if _holds_dates(table.columns[name], table.date_format)), None)
+    dated = next((name for name in free if _holds_dates(table.columns[name], table.date_format)), None)
+    texts = (folded[name] for name in PERIOD_NAMES if name in folded)
+    return dated or next((name for name in texts if as_numbers(table.columns[name]).kind == "text"), None)
 
 
 def _holds_dates(cells: Cells, date_format: str | None) -> bool:

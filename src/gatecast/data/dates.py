@@ -28,7 +28,7 @@ SLASHED = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2\d{4}(?=\D|$)", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 FORMATS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y"),
-    *("%Y-%m", "%Y/%m", "%Y.%m", "%YM%m", "%m/%Y", "%m-%Y"),
+    *("%Y-%m", "%Y/%m", "%Y.%m", "%m.%Y", "%YM%m", "%m/%Y", "%m-%Y"),
     *("%d-%b-%Y", "%d/%b/%Y", "%d-%B-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y"),
     *("%b-%Y", "%Y-%b", "%B-%Y", "%b %Y", "%B %Y", "%Y %b", "%Y %B"),
 )

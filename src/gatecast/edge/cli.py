@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
 
 INTERRUPTED = 130
+NO_LIMIT = 10_000
 # error -> exit code; every other failure, such as output that cannot be written, is 1
 EXIT_CODES: dict[type[GatecastError], int] = {
     SpecError: 2,
@@ -160,15 +163,19 @@ def run(
     """
     if resume and output is None:
         raise SpecError("--resume needs the folder of the run that was cut", "add -o DIR")
-    from gatecast.edge import console, exports, jobs
+    from gatecast.edge import console, exports, inputs, jobs
     from gatecast.edge.progress import following
     from gatecast.judge.leaderboard import leaderboard
 
     jobs.use_threads(session.threads)
     models = jobs.forecasters(model or [], preset, network)
-    panel, usual = jobs.open_series(file or jobs.DEFAULT_DATA, source, layout)
+    panel, usual = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
     start = test_from or usual
-    _show_findings(jobs.found(panel, start, season), session)
+    findings = jobs.found(panel, start, season)
+    if session.json:
+        _note(findings, session)
+    else:
+        typer.echo(plain("\n".join(findings)))
     with following(seeds, session.quiet) as follower:
         board = leaderboard(
             panel,
@@ -202,7 +209,7 @@ def fit(
     session: Session,
 ) -> None:
     """Fit one model to a whole series and save it."""
-    from gatecast.edge import jobs
+    from gatecast.edge import inputs, jobs
     from gatecast.edge.exports import model_json
     from gatecast.edge.progress import following
     from gatecast.edge.save import save
@@ -210,9 +217,9 @@ def fit(
 
     jobs.use_threads(session.threads)
     (forecaster,) = jobs.forecasters([model], None, network)
-    panel, _ = jobs.open_series(file or jobs.DEFAULT_DATA, source, layout)
+    panel, _ = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
     with following(quiet=session.quiet) as follower:
-        fitted = forecaster.fit(jobs.one_series(panel), seed=seed, watch=Watch(follower))
+        fitted = forecaster.fit(inputs.one_series(panel), seed=seed, watch=Watch(follower))
     save(fitted, output)
     _note([f"wrote {output}"], session)
     typer.echo(model_json(fitted) if session.json else plain(fitted.summary()), nl=not session.json)
@@ -236,13 +243,13 @@ def predict(
     session: Session,
 ) -> None:
     """Forecast the future with a saved model, as CSV: unique_id, ds, cutoff, mode and the forecast."""
-    from gatecast.edge import exports, jobs
+    from gatecast.edge import exports, inputs, jobs
     from gatecast.edge.save import load
     from gatecast.show.files import write_atomic
 
     jobs.use_threads(session.threads)
     fitted = load(model)
-    newer = jobs.newer_data(fitted, data, layout) if data else None
+    newer = inputs.newer_data(fitted.history_, data, layout) if data else None
     forecast = fitted.predict(h, newer)
     if output:
         write_atomic(output, exports.forecast_csv(forecast).encode())
@@ -261,25 +268,24 @@ def datasets(
     ] = None,
 ) -> None:
     """List the data sets that come with Gatecast, or write one of them as CSV."""
-    from gatecast.edge import console, jobs
+    from gatecast.edge import inputs
     from gatecast.show.files import write_atomic
 
     if name is None:
-        console.print_table(("name", "what it is"), jobs.descriptions())
+        typer.echo(_listing(inputs.descriptions()))
     elif output:
-        write_atomic(output, jobs.dataset_csv(name))
+        write_atomic(output, inputs.dataset_csv(name))
     else:
-        typer.echo(jobs.dataset_csv(name).decode(), nl=False)
+        typer.echo(inputs.dataset_csv(name), nl=False)
 
 
-def _show_findings(lines: list[str], session: Session) -> None:
-    """What was found in the data: on stdout, or as a note where stdout is for JSON."""
-    from gatecast.edge.console import print_lines
-
-    if session.json:
-        _note(lines, session)
-    else:
-        print_lines(lines)
+def _listing(rows: list[tuple[str, str]]) -> str:
+    """Names and what they are, side by side; wrapped on a terminal only."""
+    left = max(len(name) for name, _ in rows) + 2
+    width = max(left + 30, shutil.get_terminal_size().columns) if sys.stdout.isatty() else NO_LIMIT
+    return "\n".join(
+        textwrap.fill(text, width, initial_indent=name.ljust(left), subsequent_indent=" " * left) for name, text in rows
+    )
 
 
 def _note(lines: list[str], session: Session) -> None:

@@ -1,10 +1,10 @@
-"""What the command line prints on stdout: findings, the leaderboard and its verdicts."""
+"""The leaderboard and its verdicts as text on stdout."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -35,14 +35,6 @@ def page() -> Console:
     return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Sentences, each on a line of its own."""
-    console = page()
-    for line in lines:
-        console.print(plain(line), soft_wrap=True)
-    console.file.flush()
-
-
 def print_leaderboard(leaderboard: Leaderboard) -> None:
     """A table and verdicts for every series."""
     for board in leaderboard.boards:
@@ -70,12 +62,6 @@ def verdict_line(row: Row) -> str:
     """Both sentences on one model."""
     free = f". Free run: {row.free_verdict}" if row.free_verdict else ""
     return f"{row.name}: {row.verdict}{free}"
-
-
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Plain text in columns."""
-    cells = zip(*rows, strict=True)
-    page().print(_table([Column(h, tuple(map(plain, c))) for h, c in zip(headings, cells, strict=True)], text=True))
 
 
 def figure(value: float | None) -> str:
@@ -135,11 +121,10 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
-def _table(columns: Sequence[Column], text: bool = False) -> Table:
+def _table(columns: Sequence[Column]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
-        left = text or place == 0
-        table.add_column(column.heading, justify="left" if left else "right", no_wrap=not text, overflow="fold")
+        table.add_column(column.heading, justify="right" if place else "left", no_wrap=True, overflow="fold")
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
     return table

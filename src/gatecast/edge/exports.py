@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +9,9 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from gatecast.data.panel import Panel, time_text
+from gatecast.data.panel import Panel
+from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
@@ -33,25 +31,21 @@ ModelFiles = Mapping[tuple[str, str], str]
 
 def forecasts_csv(leaderboard: Leaderboard) -> str:
     """Every forecast of the test spans in long form: all series, models, seeds and modes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for board in leaderboard.boards:
-        for row in board.rows:
-            for run in row.runs:
-                for forecast in (run.one_step, run.free_run):
-                    writer.writerows(_forecast_rows(board, row, run.seed, forecast) if forecast else ())
-    return text.getvalue()
+    lines = (
+        line
+        for board in leaderboard.boards
+        for row in board.rows
+        for run in row.runs
+        for forecast in (run.one_step, run.free_run)
+        if forecast is not None
+        for line in _forecast_rows(board, row, run.seed, forecast)
+    )
+    return csv_text(COLUMNS, lines)
 
 
 def forecast_csv(forecast: Forecast) -> str:
     """One forecast beyond the data, with the columns of `Forecast.frame`."""
-    return _frame_csv(forecast.frame())
-
-
-def panel_csv(panel: Panel) -> str:
-    """The series of a panel in long form: unique_id, ds and its columns."""
-    return _frame_csv(panel.frame())
+    return frame_csv(forecast.frame())
 
 
 def forecast_json(forecast: Forecast) -> str:
@@ -104,21 +98,6 @@ def dumps(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def time_json(time: np.datetime64 | np.integer) -> str | int:
-    """A time as ISO 8601 text (without the clock at midnight), or a counter as a number."""
-    return int(time) if isinstance(time, np.integer) else time_text(time).replace(" ", "T")
-
-
-def _frame_csv(frame: pd.DataFrame) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(
-        [_cell(value) for value in record] for record in zip(*(frame[name].array for name in frame), strict=True)
-    )
-    return text.getvalue()
-
-
 def _forecast_rows(board: Board, row: Row, seed: int, forecast: Forecast) -> Iterator[list[str]]:
     """The lines of one forecast; `step` counts from its cut-off."""
     bands = {band.level: band for band in forecast.bands}
@@ -127,32 +106,21 @@ def _forecast_rows(board: Board, row: Row, seed: int, forecast: Forecast) -> Ite
     for i in range(len(forecast)):
         yield [
             board.series,
-            _cell(forecast.times[i]),
-            _cell(forecast.origins[i]),
+            cell(forecast.times[i]),
+            cell(forecast.origins[i]),
             forecast.mode,
             str(i + 1 if forecast.mode == "free_run" else 1),
             row.name,
             str(seed),
-            _cell(forecast.mean[i]),
-            *("" if side is None else _cell(side[i]) for side in edges),
-            _cell(truth[i]),
+            cell(forecast.mean[i]),
+            *("" if side is None else cell(side[i]) for side in edges),
+            cell(truth[i]),
             str(bool(board.scored[i])).lower(),
         ]
 
 
 def _edges(band: Band | None) -> tuple[np.ndarray | None, np.ndarray | None]:
     return (band.lo, band.hi) if band else (None, None)
-
-
-def _cell(value: Any) -> str:
-    """A number in full precision, a time in ISO 8601, nothing for a missing value."""
-    if isinstance(value, pd.Timestamp):
-        value = value.to_datetime64()
-    if isinstance(value, np.datetime64 | np.integer):
-        return str(time_json(value))
-    if isinstance(value, float | np.floating):
-        return "" if math.isnan(value) else repr(float(value))
-    return str(value)
 
 
 def _series(board: Board, files: ModelFiles) -> dict[str, Any]:

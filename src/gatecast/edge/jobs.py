@@ -1,24 +1,21 @@
-"""The commands' work: from options to panels and models, from a leaderboard to files."""
+"""The commands' work: from options to models, from a leaderboard to files."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import torch
 
-from gatecast.data.datasets import DATASETS, SYNTHETIC, Dataset, dataset, dataset_path
-from gatecast.data.panel import Fill, Panel
-from gatecast.data.read import CsvFormat, read
+from gatecast.data.panel import Panel
 from gatecast.edge.checkpoints import Checkpoints
-from gatecast.edge.exports import forecasts_csv, metrics_json, panel_csv
-from gatecast.edge.options import Layout, Network, Source
+from gatecast.edge.exports import forecasts_csv, metrics_json
+from gatecast.edge.options import Network
 from gatecast.edge.progress import Follower, Uncut
 from gatecast.edge.save import save
 from gatecast.edge.text import file_names
-from gatecast.errors import DataError, SpecError, check_choice, did_you_mean
+from gatecast.errors import SpecError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import AUTO, AUTO_TRAINING, PLAIN, Recipe
 from gatecast.forecast.presets import preset
@@ -30,12 +27,8 @@ from gatecast.train.loop import Watch
 from gatecast.train.settings import Training
 
 DEFAULT_MODELS = ("auto", "lstm:32", "gru:32")
-DEFAULT_DATA = "ibm"
-DEFAULT_SHARE = "20%"
 CHECKPOINTS = "checkpoints"
 MODELS = "models"
-TAB = {"\\t": "\t", "tab": "\t"}
-Decimal = Literal[".", ","]
 TRAINING_OPTIONS = ("optimiser", "loss", "learning_rate", "batch", "epochs", "device")
 
 
@@ -43,71 +36,6 @@ def use_threads(threads: int | None) -> None:
     """Let torch use this many cores."""
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-def open_series(file: str, source: Source, layout: Layout) -> tuple[Panel, str]:
-    """The panel in a file, or one of our data sets by name; and where its test span starts if nobody says."""
-    test_from = DEFAULT_SHARE
-    if Path(file).exists() or Path(file).name != file or Path(file).suffix:
-        panel = _read(file, source.target, layout)
-    elif file in DATASETS:
-        panel, test_from = _bundled(DATASETS[file], source.target, layout), DATASETS[file].test_from
-    elif file in SYNTHETIC:
-        panel, test_from = _computed(file, source.target, layout), SYNTHETIC[file].test_from
-    else:
-        raise DataError(
-            f"there is no file '{file}', and no data set of that name", did_you_mean(file, [*DATASETS, *SYNTHETIC])
-        )
-    return (panel if source.series is None else panel.series(source.series)), test_from
-
-
-def newer_data(model: Forecaster, file: str, layout: Layout) -> Panel:
-    """Newer rows of the series that a model was fitted to."""
-    history = model.history_
-    panel, _ = open_series(file, Source(target=history.target), layout)
-    return panel.series(history.ids[0]) if len(panel) > 1 else panel
-
-
-def _read(file: str, target: str | None, layout: Layout) -> Panel:
-    """A file as a panel, with the options checked by name."""
-    fill = check_choice(layout.fill or "error", get_args(Fill), "fill rule")
-    decimal = layout.decimal and check_choice(layout.decimal, get_args(Decimal), "decimal sign")
-    separator = TAB.get(layout.separator or "", layout.separator)
-    form = CsvFormat(separator, cast(Decimal | None, decimal), layout.encoding, layout.date_format)
-    join = tuple(layout.join or ())
-    return read(file, target, date=layout.date, id=layout.id, join=join, fill=cast(Fill, fill), format=form)
-
-
-def _bundled(known: Dataset, target: str | None, layout: Layout) -> Panel:
-    """A bundled file, read as it should be wherever the options do not say otherwise."""
-    asked = replace(layout, date=layout.date or known.date, id=layout.id or known.id, fill=layout.fill or known.fill)
-    panel = _read(str(dataset_path(known.name)), target or known.target, asked)
-    return replace(panel, source=known.name, ids=(known.series,) if known.series else panel.ids)
-
-
-def _computed(name: str, target: str | None, layout: Layout) -> Panel:
-    """A synthetic series, which has no file that options could describe."""
-    if layout != Layout():
-        raise SpecError(
-            f"'{name}' is computed, not read: options on files do not apply to it",
-            f"write it first: `gatecast datasets {name} -o {name}.csv`",
-        )
-    panel = dataset(name)
-    return panel.columns_as((target or panel.target,))
-
-
-def descriptions() -> list[tuple[str, str]]:
-    """Name and description of every data set."""
-    bundled = [(name, each.description) for name, each in DATASETS.items()]
-    return [*bundled, *((name, each.description) for name, each in SYNTHETIC.items())]
-
-
-def dataset_csv(name: str) -> bytes:
-    """A data set as CSV: the bundled file itself, or the computed series."""
-    if name in SYNTHETIC:
-        return panel_csv(dataset(name)).encode()
-    check_choice(name, [*DATASETS, *SYNTHETIC], "data set")
-    return dataset_path(name).read_bytes()
 
 
 def found(panel: Panel, test_from: str, season: int | None) -> list[str]:
@@ -120,16 +48,6 @@ def found(panel: Panel, test_from: str, season: int | None) -> list[str]:
         for trial in trials
     ]
     return [f"{len(trials)} series", *lines, *panel.notes]
-
-
-def one_series(panel: Panel) -> Panel:
-    """The panel, if it holds one series."""
-    if len(panel) != 1:
-        raise DataError(
-            f"{panel.source} holds {len(panel)} series; a model learns from one",
-            f"pick one, as in --series {shlex.quote(panel.ids[0])}",
-        )
-    return panel
 
 
 def watch(follower: Follower, folder: Path | None, resume: bool) -> Watch:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from gatecast.data.panel import Panel, When, time_text
+from gatecast.data.panel import Panel, When
 from gatecast.data.read import as_panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.baselines import RULES, Baseline
@@ -21,7 +21,7 @@ from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.method import Method
 from gatecast.forecast.result import Forecast
 from gatecast.forecast.ridge import Ridge
-from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run
+from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run, Scores
 from gatecast.judge.freerun import free_run_facts
 from gatecast.judge.metrics import coverage, score
 from gatecast.judge.significance import diebold_mariano, holm
@@ -32,6 +32,8 @@ from gatecast.train.loop import Watch
 from gatecast.train.members import in_parallel
 
 PACKAGES = ("gatecast", "torch", "numpy")
+YARDSTICK = "the yardstick"
+Fitted = tuple[Run, Method]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,40 +118,48 @@ def _baselines(season: int) -> list[Method]:
 
 
 def _board(trial: Trial, models: list[Method], seeds: list[int], watch: Watch) -> Board:
-    runs = {m.name: ([_run(m, trial, watch, 0)], m) for m in _baselines(trial.season)}
-    runs |= {m.name: (list(in_parallel(partial(_run, m, trial, watch), seeds)), m) for m in models}
-    shown = {name: _median_run([run for run, _ in pairs]) for name, (pairs, _) in runs.items()}
-    naive = shown["naive"]
-    tests = {
-        name: diebold_mariano(_errors(run, trial), _errors(naive, trial))
-        for name, run in shown.items()
-        if name != "naive"
-    }
-    adjusted = dict(zip(tests, holm([test[1] if test else None for test in tests.values()]), strict=True))
-    rows = []
-    for name, (pairs, _) in runs.items():
-        test = tests.get(name)
-        comparison = Comparison(_skill(shown[name], naive), test[0] if test else None, adjusted.get(name))
-        verdict = "the yardstick" if name == "naive" else one_step_verdict(comparison, trial.train.calendar)
-        fitted = next(method for run, method in pairs if run is shown[name])
-        network = fitted if isinstance(fitted, Forecaster) else None
-        rows.append(
-            Row(
-                name,
-                fitted.kind,
-                tuple(run for run, _ in pairs),
-                shown[name],
-                comparison,
-                verdict,
-                free_run_verdict(shown[name], naive),
-                network.summary() if network else name,
-                network.parameters if network else 0,
-                fitted,
-            )
-        )
+    """Every baseline once and every model once per seed; rows by one-step RMSE."""
+    runs = {m.name: [_run(m, trial, watch, 0)] for m in _baselines(trial.season)}
+    runs |= {m.name: list(in_parallel(partial(_run, m, trial, watch), seeds)) for m in models}
+    shown = {name: _median_run(pairs) for name, pairs in runs.items()}
+    compared = _compare({name: run for name, (run, _) in shown.items()}, trial)
+    naive = shown["naive"][0]
+    rows = [_row(shown[name], [run for run, _ in runs[name]], compared[name], naive, trial) for name in runs]
     rows.sort(key=lambda row: row.shown.scores.rmse)
     series = trial.train.ids[0]
     return Board(series, trial.train, trial.test, trial.scored, trial.season, tuple(rows), findings(trial))
+
+
+def _compare(shown: dict[str, Run], trial: Trial) -> dict[str, Comparison]:
+    """Every model against naive, the p-values adjusted for their number."""
+    naive = shown["naive"]
+    tests = {
+        name: diebold_mariano(_errors(run, trial), _errors(naive, trial)) if name != "naive" else None
+        for name, run in shown.items()
+    }
+    adjusted = holm([test[1] if test else None for test in tests.values()])
+    return {
+        name: Comparison(_skill(shown[name], naive), test[0] if test else None, p)
+        for (name, test), p in zip(tests.items(), adjusted, strict=True)
+    }
+
+
+def _row(shown: Fitted, runs: list[Run], comparison: Comparison, naive: Run, trial: Trial) -> Row:
+    """A model's row, with its two sentences."""
+    run, method = shown
+    network = method if isinstance(method, Forecaster) else None
+    return Row(
+        name=method.name,
+        kind=method.kind,
+        runs=tuple(runs),
+        shown=run,
+        comparison=comparison,
+        verdict=YARDSTICK if run is naive else one_step_verdict(comparison, trial.train.calendar),
+        free_verdict=free_run_verdict(run, naive),
+        summary=network.summary() if network else method.name,
+        parameters=network.parameters if network else 0,
+        model=method,
+    )
 
 
 def findings(trial: Trial) -> tuple[str, ...]:
@@ -158,14 +168,14 @@ def findings(trial: Trial) -> tuple[str, ...]:
     missing = whole.calendar.missing(whole.times)
     return (
         f"{whole.rows} rows of {', '.join(whole.columns)}, {whole.span}, {whole.calendar.label}",
-        f"{missing} rows missing by the calendar" if missing else "no row is missing by the calendar",
+        *(() if missing else ("no row is missing by the calendar",)),
         f"training span {trial.train.span} ({trial.train.rows} rows), test span {trial.test.span} "
         f"({trial.test.rows} rows, {int(trial.scored.sum())} scored); season m = {trial.season}",
         *whole.notes,
     )
 
 
-def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> tuple[Run, Method]:
+def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> Fitted:
     """Fit a copy of `method`, forecast the test span both ways, score."""
     started = time.perf_counter()
     fitted = copy.copy(method).fit(trial.train, seed=seed, watch=watch)
@@ -175,19 +185,17 @@ def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> tuple[Run, Me
         free = _free_run(fitted, trial)
     except ForecastError as refused:
         refusal = refused.message
-    scores = _scores(one, trial)
-    facts = free_run_facts(trial.truth, free.mean, one.mean, trial.past) if free else None
     run = Run(
-        seed,
-        one,
-        scores,
-        free,
-        _scores(free, trial) if free else None,
-        facts,
-        coverage(trial.truth, one.bands, trial.scored),
-        refusal,
-        fitted.curves_ if isinstance(fitted, Forecaster) else (),
-        time.perf_counter() - started,
+        seed=seed,
+        one_step=one,
+        scores=_scores(one, trial),
+        free_run=free,
+        free_scores=_scores(free, trial) if free else None,
+        free_facts=free_run_facts(trial.truth, free.mean, one.mean, trial.past) if free else None,
+        coverage=coverage(trial.truth, one.bands, trial.scored),
+        refusal=refusal,
+        losses=fitted.curves_ if isinstance(fitted, Forecaster) else (),
+        seconds=time.perf_counter() - started,
     )
     return run, fitted
 
@@ -202,7 +210,7 @@ def _free_run(fitted: Method, trial: Trial) -> Forecast:
     return replace(free, mean=fitted.free_runs(None, origin, trial.test.rows)[0], origins=origins)
 
 
-def _scores(forecast: Forecast, trial: Trial) -> Any:
+def _scores(forecast: Forecast, trial: Trial) -> Scores:
     return score(trial.truth[trial.scored], forecast.mean[trial.scored], trial.past, trial.season)
 
 
@@ -214,11 +222,6 @@ def _skill(run: Run, naive: Run) -> float | None:
     return 100 * (1 - run.scores.rmse / naive.scores.rmse) if naive.scores.rmse > 0 else None
 
 
-def _median_run(runs: list[Run]) -> Run:
+def _median_run(pairs: list[Fitted]) -> Fitted:
     """The run whose one-step RMSE is the median (the lower one of two)."""
-    return sorted(runs, key=lambda run: run.scores.rmse)[(len(runs) - 1) // 2]
-
-
-def start_text(trial: Trial) -> str:
-    """The first test time, as text."""
-    return time_text(trial.test.times[0])
+    return sorted(pairs, key=lambda pair: pair[0].scores.rmse)[(len(pairs) - 1) // 2]

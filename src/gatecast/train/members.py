@@ -21,13 +21,12 @@ def train_all(tasks: list[Task], watch: Watch) -> tuple[LossCurve, ...]:
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
-    """`work` on every item: one at a time on all cores if there is one, else as many at once as torch may use cores.
+    """`work` on every item, as many at once as torch may use cores.
 
-    Nested calls run one after another, on the one core of the outer call.
+    Every network trains on one core: at these sizes a second one costs more in waiting than it brings, and results do
+    not depend on the number of cores. Nested calls run one after another, on the core of the outer call.
     """
     waiting = list(items)
-    if len(waiting) == 1:
-        return (work(waiting[0]),)
     workers = min(len(waiting), torch.get_num_threads())
     with _one_core_each(), ThreadPoolExecutor(max(1, workers)) as pool:
         return tuple(pool.map(work, waiting))
