@@ -205,3 +205,13 @@ def test_bad_questions_are_refused_before_anything_is_trained():
         leaderboard(prices(), "20%", ["lstn:3"])
     with pytest.raises(DataError, match=r"has 120 rows .* needs \d+"):
         leaderboard(prices(), "30 rows", [network("gru:3", lookback=200)])
+
+
+def test_free_run_verdicts_count_every_seed():
+    board = leaderboard(waves(), "30 rows", [network("gru:3")], seeds=3).boards[0]
+    row, flat = board.row("gru:3"), board.row("naive").shown.free_scores.rmse
+    errors = [run.free_scores.rmse for run in row.runs]
+    nearer = sum(error < 0.99 * flat for error in errors)
+    assert row.free_verdict.startswith(f"nearer to the truth than a flat line with {nearer} of 3 seeds")
+    assert f"{min(errors):.4g} to {max(errors):.4g} against {flat:.4g}" in row.free_verdict
+    assert "one trajectory" in board.row("ridge").free_verdict

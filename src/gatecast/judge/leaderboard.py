@@ -155,7 +155,7 @@ def _row(shown: Fitted, runs: list[Run], comparison: Comparison, naive: Run, tri
         shown=run,
         comparison=comparison,
         verdict=YARDSTICK if run is naive else one_step_verdict(comparison, trial.train.calendar),
-        free_verdict=free_run_verdict(run, naive),
+        free_verdict=free_run_verdict(runs, run, naive),
         summary=network.summary() if network else method.name,
         parameters=network.parameters if network else 0,
         model=method,

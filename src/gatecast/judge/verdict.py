@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gatecast.data.calendar import Calendar
-from gatecast.judge.board import Comparison, FreeRunFacts, Run
+from gatecast.judge.board import Comparison, Run
 
 ALPHA = 0.05
 """A difference with a Holm-adjusted p below this is called one; conventional."""
+LEVEL = 0.01
+"""Free runs whose RMSE differs less than this share are called level."""
 
 
 def one_step_verdict(comparison: Comparison, calendar: Calendar) -> str:
@@ -23,22 +27,34 @@ def one_step_verdict(comparison: Comparison, calendar: Calendar) -> str:
     return f"{'better' if skill > 0 else 'worse'} than {naive}, {_p(p)}: RMSE {_percent(skill)}"
 
 
-def free_run_verdict(run: Run, naive: Run) -> str:
-    """One trajectory against the flat line at the last value, and whether it settled or left the data's range."""
-    if run.free_scores is None or run.free_facts is None:
-        return run.refusal
-    facts: FreeRunFacts = run.free_facts
-    parts = []
-    if naive.free_scores is not None:
-        flat, own = naive.free_scores.rmse, run.free_scores.rmse
-        near = abs(own - flat) <= 0.01 * flat
-        word = "level with" if near else "nearer to the truth than" if own < flat else "further from the truth than"
-        parts.append(f"{word} a flat line (RMSE {own:.4g} against {flat:.4g}, one trajectory)")
+def free_run_verdict(runs: Sequence[Run], shown: Run, naive: Run) -> str:
+    """Every seed's trajectory against the flat line at the last value; whether the one shown settled or strayed."""
+    if shown.free_scores is None or shown.free_facts is None or naive.free_scores is None:
+        return shown.refusal
+    flat, facts = naive.free_scores.rmse, shown.free_facts
+    errors = sorted(run.free_scores.rmse for run in runs if run.free_scores is not None)
+    parts = [_one_path(errors[0], flat) if len(errors) == 1 else _paths(errors, flat)]
     if facts.settled_at is not None:
         parts.append(f"settled to a constant from step {facts.settled_at}")
     if facts.left_range_at is not None:
         parts.append(f"left the range of the training data at step {facts.left_range_at}")
     return "; ".join(parts)
+
+
+def _one_path(own: float, flat: float) -> str:
+    """One trajectory, which may be luck."""
+    near = abs(own - flat) <= LEVEL * flat
+    word = "level with" if near else "nearer to the truth than" if own < flat else "further from the truth than"
+    return f"{word} a flat line (RMSE {own:.4g} against {flat:.4g}, one trajectory)"
+
+
+def _paths(errors: Sequence[float], flat: float) -> str:
+    """One trajectory per seed, sorted."""
+    nearer = sum(own < flat * (1 - LEVEL) for own in errors)
+    return (
+        f"nearer to the truth than a flat line with {nearer} of {len(errors)} seeds "
+        f"(RMSE {errors[0]:.4g} to {errors[-1]:.4g} against {flat:.4g})"
+    )
 
 
 def _percent(skill: float) -> str:
