@@ -17,7 +17,7 @@ def descend(training, gradients, start):
     weight = torch.nn.Parameter(torch.tensor([start], dtype=torch.float64))
     holder = torch.nn.Module()
     holder.weight = weight
-    optimiser = make_optimiser(holder, training)
+    optimiser = make_optimiser(training.optimiser, holder, training.rates)
     path = []
     for gradient in gradients:
         weight.grad = torch.tensor([gradient], dtype=torch.float64)
@@ -104,7 +104,7 @@ def test_it_holds_nothing_back_and_keeps_the_last_partial_batch():
     )
     from gatecast.train.loop import Unwatched, _one_epoch
 
-    _one_epoch(task, make_optimiser(task.network, task.training), Unwatched())
+    _one_epoch(task, make_optimiser(task.training.optimiser, task.network, task.training.rates), Unwatched())
     assert [len(batch) for batch in seen] == [32, 8]
     assert sorted(torch.cat(seen).tolist()) == task.learn.tolist()
     assert torch.cat(seen).tolist() != task.learn.tolist(), "not shuffled"

@@ -32,7 +32,7 @@ class Work:
     ended: int = 0
     closed: bool = False
     running: dict[tuple[int, str], int] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def total(self) -> int:

@@ -129,7 +129,7 @@ def train(task: Task, watch: Watch) -> LossCurve:
     weights in every checkpoint, a resumed run equals an uninterrupted one bit for bit. Raises FitError when the loss
     is no longer finite.
     """
-    optimiser = make_optimiser(task.network, task.training)
+    optimiser = make_optimiser(task.training.optimiser, task.network, task.training.rates)
     state = watch.store.read(task.key) or _first_state(task)
     _restore(state, task, optimiser)
     while not state.finished:

@@ -9,13 +9,10 @@ Source: keras/src/optimizers/rmsprop.py and sgd.py of Keras 3; the decay is Kera
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from gatecast.train.settings import Training
 
 RHO = 0.9
 KERAS_EPSILON = 1e-7
@@ -59,19 +56,29 @@ class KerasSGD(torch.optim.Optimizer):
                 state["batches"] += 1
 
 
-OPTIMISERS: dict[str, Callable[[list[nn.Parameter], Training], torch.optim.Optimizer]] = {
-    "sgd": lambda p, t: torch.optim.SGD(p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay),
-    "rmsprop": lambda p, t: torch.optim.RMSprop(p, t.learning_rate, momentum=t.momentum, weight_decay=t.weight_decay),
-    "adam": lambda p, t: torch.optim.Adam(p, t.learning_rate, weight_decay=t.weight_decay),
-    "adamw": lambda p, t: torch.optim.AdamW(p, t.learning_rate, weight_decay=t.weight_decay),
-    "keras-rmsprop": lambda p, t: KerasRMSprop(p, t.learning_rate),
-    "keras-sgd": lambda p, t: KerasSGD(p, t.learning_rate, t.momentum),
+class Rates(NamedTuple):
+    """What an optimiser may be told."""
+
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+
+
+Make = Callable[[list[nn.Parameter], Rates], torch.optim.Optimizer]
+
+OPTIMISERS: dict[str, Make] = {
+    "sgd": lambda p, r: torch.optim.SGD(p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay),
+    "rmsprop": lambda p, r: torch.optim.RMSprop(p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay),
+    "adam": lambda p, r: torch.optim.Adam(p, r.learning_rate, weight_decay=r.weight_decay),
+    "adamw": lambda p, r: torch.optim.AdamW(p, r.learning_rate, weight_decay=r.weight_decay),
+    "keras-rmsprop": lambda p, r: KerasRMSprop(p, r.learning_rate),
+    "keras-sgd": lambda p, r: KerasSGD(p, r.learning_rate, r.momentum),
 }
 
 
-def make_optimiser(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """The optimiser that `training` names, over the parameters that may change."""
-    return OPTIMISERS[training.optimiser]([p for p in network.parameters() if p.requires_grad], training)
+def make_optimiser(name: str, network: nn.Module, rates: Rates) -> torch.optim.Optimizer:
+    """The optimiser called `name`, over the parameters that may change."""
+    return OPTIMISERS[name]([p for p in network.parameters() if p.requires_grad], rates)
 
 
 def flatten(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.train.losses import LOSSES
-from gatecast.train.optimisers import OPTIMISERS
+from gatecast.train.optimisers import OPTIMISERS, Rates
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Training:
     holdout: float = 0.1
     clip: float | None = 1.0
     device: str = "cpu"
+
+    @property
+    def rates(self) -> Rates:
+        """What the optimiser is told."""
+        return Rates(self.learning_rate, self.momentum, self.weight_decay)
 
     def __post_init__(self) -> None:
         check_choice(self.loss, LOSSES, "loss")
