@@ -81,6 +81,13 @@ def free_runs(panel: Panel) -> None:
     print(f"verdict: nearer to the truth than the flat line from {nearer} of {len(origins)} origins")
 
 
+def free_2017(board: Board) -> None:
+    """The notebook's own free run, from the end of 2016."""
+    rmse = {name: board.row(name).shown.free_scores.rmse for name in ("auto", "naive", "drift", "ridge")}
+    print("from the end of 2016:", *(f"{name} {value:.3f}" for name, value in rmse.items()))
+    print("verdict:", board.row("auto").free_verdict)
+
+
 def main() -> None:
     """Print the three tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -90,11 +97,12 @@ def main() -> None:
     if not files:
         sys.exit(f"no ibm/IBM_*.csv or djia30/*.csv in {folder}")
     print("versions:", *(f"{name} {__import__(name).__version__}" for name in ("torch", "numpy", "pandas")))
-    skills = [line(path.name.split("_")[0], judged(stock(path), 2017)) for path in files]
-    summary(f"{len(files)} tickers, test year 2017", skills)
+    boards = {path.name.split("_")[0]: judged(stock(path), 2017) for path in files}
+    summary(f"{len(files)} tickers, test year 2017", [line(name, board) for name, board in boards.items()])
     ibm = stock(next(folder.glob("ibm/IBM_*.csv")))
     summary("IBM, test years 2012-2016", [line(f"IBM {y}", judged(ibm, y)) for y in range(2012, 2017)])
     free_runs(ibm)
+    free_2017(boards["IBM"])
 
 
 if __name__ == "__main__":

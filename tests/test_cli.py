@@ -326,3 +326,14 @@ def test_a_killed_run_resumes_to_the_same_numbers(prices, tmp_path, capsys, monk
     same = [(tmp_path / name / "forecasts.csv").read_bytes() for name in ("whole", "cut")]
     assert same[0] == same[1]
     assert not (tmp_path / "cut" / "checkpoints").exists()
+
+
+def test_a_multi_step_head_forecasts_in_one_pass(prices, tmp_path, capsys):
+    path = str(tmp_path / "m.gatecast")
+    options = ["--target", "High", "--model", "gru:3", "--lookback", "8", "--epochs", "1", "--h", "4", "-q"]
+    assert main(["fit", prices, *options, "-o", path]) == 0
+    capsys.readouterr()
+    assert main(["predict", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert all(",direct," in line for line in lines[1:])

@@ -203,6 +203,7 @@ def fit(
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE")],
     model: Annotated[str, typer.Option(help="auto, or layers such as lstm:50x4.", metavar="SPEC")] = "auto",
+    h: Annotated[int, typer.Option("--h", help="Steps that the head forecasts at once.", metavar="STEPS", min=1)] = 1,
     seed: Seed = 0,
     network: Network,
     layout: Layout,
@@ -216,7 +217,7 @@ def fit(
     from gatecast.train.loop import Watch
 
     jobs.use_threads(session.threads)
-    (forecaster,) = jobs.forecasters([model], None, network)
+    (forecaster,) = jobs.forecasters([model], None, network, h)
     panel, _ = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
     with following(quiet=session.quiet) as follower:
         fitted = forecaster.fit(inputs.one_series(panel), seed=seed, watch=Watch(follower))

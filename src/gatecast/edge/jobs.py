@@ -85,19 +85,20 @@ def write_results(leaderboard: Leaderboard, folder: Path) -> dict[tuple[str, str
     return files
 
 
-def forecasters(specs: list[str], preset_name: str | None, options: Network) -> list[Forecaster]:
+def forecasters(specs: list[str], preset_name: str | None, options: Network, h: int = 1) -> list[Forecaster]:
     """The models asked for: those of a preset, then one for every spec, all with the options that were given."""
     if options.device is not None:
         _check_device(options.device)
     bases = [*(preset(preset_name) if preset_name else ()), *map(Forecaster, specs)]
-    return [_with_options(base, options) for base in bases or map(Forecaster, DEFAULT_MODELS)]
+    return [_with_options(base, options, h) for base in bases or map(Forecaster, DEFAULT_MODELS)]
 
 
-def _with_options(base: Forecaster, options: Network) -> Forecaster:
+def _with_options(base: Forecaster, options: Network, h: int) -> Forecaster:
     """The same model, with what was given in place of its own settings."""
     recipe = base.recipe or Recipe()
     return Forecaster(
         base.spec,
+        h=h,
         lookback=base.lookback if options.lookback is None else options.lookback,
         dropout=base.dropout if options.dropout is None else options.dropout,
         inputs=base.inputs if options.inputs is None else [name.strip() for name in options.inputs.split(",")],

@@ -70,4 +70,6 @@ def _p(p: float) -> str:
     >>> _p(0.0004)
     'p < 0.001'
     """
+    if p > 0.99:
+        return "p > 0.99"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

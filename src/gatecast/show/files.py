@@ -18,9 +18,10 @@ def write_atomic(path: Path, content: bytes) -> Path:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as cause:
-        draft.unlink(missing_ok=True)
         reason = cause.strerror or str(cause)
         raise GatecastError(
             f"'{path}' cannot be written: {reason}", "name a file in an existing folder that you may write to"
         ) from cause
+    finally:
+        draft.unlink(missing_ok=True)
     return path
