@@ -9,6 +9,7 @@ from gatecast.errors import DataError
 
 ALIASES = (
     *("B", "D", "3D", "W-SUN", "W-WED", "2W-MON", "MS", "ME", "6MS", "QS-JAN", "QS-FEB", "QE-NOV", "QE-DEC"),
+    *("BMS", "BME", "2BME", "BQS-FEB", "BQE-DEC", "BYS-JUL", "BYE-DEC"),
     *("YS-JAN", "YS-JUL", "2YS-JAN", "YE-DEC", "YE-FEB", "h", "6h", "min", "30min", "10min", "s", "4s"),
 )
 
@@ -42,7 +43,7 @@ def test_missing_rows_are_counted_and_do_not_change_the_rule(alias):
     assert (calendar.alias, calendar.missing(times)) == (alias, 3)
 
 
-@pytest.mark.parametrize("alias", ["B", "D", "W-FRI", "MS", "ME", "QE-DEC", "YE-DEC"])
+@pytest.mark.parametrize("alias", ["B", "D", "W-FRI", "MS", "ME", "QE-DEC", "YE-DEC", "BMS", "BME"])
 def test_a_time_of_day_is_kept(alias):
     times = grid(alias, 40, 2, clock="16h")
     calendar = infer_calendar(times[:30])
@@ -55,6 +56,24 @@ def test_holidays_leave_business_days_and_are_not_missing_rows():
     calendar = infer_calendar(times)
     assert calendar.alias == "B"
     assert calendar.missing(times) == 0
+
+
+def test_steps_to_a_day_before_the_end_of_its_month_are_those_to_the_last_month_end():
+    for alias, end in (("ME", "2024-03-31"), ("BME", "2024-03-29")):
+        start, day = np.datetime64("2023-12-29" if alias == "BME" else "2023-12-31"), np.datetime64(end)
+        assert Calendar(alias).steps_between(start, day) == 3
+        assert Calendar(alias).steps_between(start, day - np.timedelta64(1, "D")) == 2
+
+
+def test_runs_of_weekdays_without_a_row_are_found_beyond_the_length_of_holidays():
+    times = pd.bdate_range("2024-01-01 16:00", periods=300).to_numpy().astype("datetime64[ns]")
+    keep = np.ones(300, dtype=bool)
+    keep[20:25] = keep[60:66] = keep[100:165] = False
+    calendar = Calendar("B")
+    found = [(str(hole.first), str(hole.last), hole.weekdays) for hole in calendar.holes(times[keep])]
+    expected = [(times[k], times[k + rows - 1], rows) for k, rows in ((60, 6), (100, 65))]
+    assert found == [(str(a)[:10], str(b)[:10], rows) for a, b, rows in expected]
+    assert Calendar("D").holes(times[keep]) == ()
 
 
 def test_days_with_a_weekend_among_them_or_too_few_weekdays_are_plain_days():
@@ -101,7 +120,11 @@ def test_fractions_of_a_second_have_no_rule():
         ("W-SUN", 1, "weekly"),
         ("2W-MON", 1, "every 2 weeks"),
         ("MS", 12, "monthly"),
+        ("BMS", 12, "monthly on the first weekday"),
+        ("BME", 12, "monthly on the last weekday"),
+        ("2BME", 1, "every 2 months, on the last weekday"),
         ("QE-DEC", 4, "quarterly"),
+        ("BQE-DEC", 4, "quarterly on the last weekday"),
         ("YS-JAN", 1, "yearly"),
     ],
 )

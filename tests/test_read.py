@@ -166,14 +166,6 @@ def test_date_formats(tmp_path, cells, first, note):
     assert (note is None and not said) or (len(said) == 1 and note in said[0])
 
 
-def test_zones_of_frames_become_utc():
-    zoned = frame().assign(ds=DAYS.tz_localize("Asia/Tokyo"))
-    for data in (zoned, pl.from_pandas(zoned), zoned.set_index("ds")):
-        panel = gc.read(data)
-        assert panel.span.startswith("2023-12-31 15:00:00")
-        assert panel.notes == ("ds has a time zone: its times are in UTC here",)
-
-
 def test_integer_time(tmp_path):
     panel = gc.read(write(tmp_path, '"Y"\n5\n7\n\n9\n', "load.csv"), fill="last")
     assert panel.times.tolist() == [0, 1, 2, 3]
@@ -249,6 +241,64 @@ def test_notes_say_what_was_found():
         "Größe is constant at 5",
         "3 missing rows by the calendar (daily)",
     )
+
+
+@pytest.mark.parametrize("fill", ["error", "last", "linear"])
+def test_a_column_that_begins_late_keeps_its_gap_and_is_told(fill):
+    data = frame(30)
+    data["late"] = data["y"].rolling(20).mean()
+    data.loc[25, "late"] = np.nan
+    later = pd.DataFrame({"Date": DAYS[3:30], "Close": np.arange(27.0), "Name": "AAPL"})
+    panel = gc.read(data, join=later, fill=fill)
+    np.testing.assert_array_equal(np.isnan(panel.values).sum(axis=0), [0, 0, 20, 3])
+    assert "late: no value before 2024-01-20; models that read it are refused" in panel.notes
+    assert "AAPL.Close: no value before 2024-01-04; models that read it are refused" in panel.notes
+    assert sum(note.startswith("late: 1 missing cell (2024-01-26), filled") for note in panel.notes) == 1
+    assert not any(note.startswith("AAPL.Close: 3 missing") for note in panel.notes)
+
+
+def test_columns_of_several_series_that_begin_late():
+    data = pd.concat([frame(9).assign(unique_id=name) for name in "abcdefgh"], ignore_index=True)
+    data.loc[data.unique_id == "b", "Größe"] = np.nan
+    data.loc[data.index[18:20], "Größe"] = np.nan
+    notes = gc.read(data).notes
+    assert notes == (
+        "Größe of b: no value at all; models that read it are refused",
+        "Größe of c: no value before 2024-01-03; models that read it are refused",
+    )
+    data.loc[data.ds == DAYS[0], "Größe"] = np.nan
+    notes = gc.read(data).notes
+    assert (len(notes), notes[-1]) == (6, "3 more columns begin late")
+
+
+def test_missing_weekdays_are_told_when_they_are_too_many_for_holidays():
+    data = pd.DataFrame({"ds": pd.bdate_range("2018-01-01", periods=1500), "y": np.arange(1500.0) ** 2})
+    one = data.drop(index=[*range(50, 55), *range(700, 765)])
+    first, last = (str(data.ds[k].date()) for k in (700, 764))
+    assert gc.read(one).notes == (f"no rows from {first} to {last} (65 weekdays)",)
+    two = one.drop(index=range(900, 906))
+    longest = f"no rows from {first} to {last} (65 weekdays), the longest of 2 gaps of more than 5 weekdays"
+    assert gc.read(two).notes == (longest,)
+    both = pd.concat([data.assign(unique_id="whole"), two.assign(unique_id="torn")])
+    assert gc.read(both).notes == (f"torn: {longest}",)
+
+
+def test_hours_of_an_exchange_have_missing_rows_by_the_calendar():
+    hours = [day + pd.Timedelta(hours=9.5 + k) for day in pd.bdate_range("2024-01-01", periods=20) for k in range(7)]
+    panel = gc.read(pd.DataFrame({"ds": hours, "y": np.arange(140.0)}))
+    assert (panel.calendar.alias, panel.notes) == ("h", ("467 missing rows by the calendar (hourly)",))
+
+
+@pytest.mark.parametrize("dtype", ["string", "object"])
+def test_missing_text_of_pandas(dtype):
+    data = frame(6).assign(
+        remark=pd.Series(["a", pd.NA, "b", "c", "d", "e"], dtype=dtype),
+        x=pd.Series(["1", "2", pd.NA, "4", "5", "6"], dtype=dtype),
+    )
+    panel = gc.read(data)
+    assert panel.columns == ("y", "Größe", "x")
+    np.testing.assert_array_equal(panel.values[:, 2], [1, 2, np.nan, 4, 5, 6])
+    assert "ignored text columns: remark" in panel.notes
 
 
 def test_a_file_with_its_lines_shuffled_is_the_same_panel(tmp_path):

@@ -50,13 +50,21 @@ def file(tmp_path):
         ("2024-01-03,3,2.5", "2024-01-03,3", ("prices.csv, line 4: 2 fields, expected 3",)),
         ("2024-01-03,3", "2024-01-03,", ("line 4 (2024-01-03), column 'High': no value (1 missing", "--fill last or")),
         ("2024-01-01,1", "2024-01-01,NA", ("line 2 (2024-01-01), column 'High'", "nothing precedes it")),
-        ("2024-01-01,1,0.5", "2024-01-01,1,?", ("line 2 (2024-01-01), column 'Low'", "nothing precedes it")),
         ("High,Low", "Low,Low", ("prices.csv: two columns are called 'Low'",)),
         ("2024-01-03,3", '2024-01-03,"3', ("prices.csv, line 4", "check the quotes")),
     ],
 )  # fmt: skip
 def test_one_bad_cell(file, old, new, parts):
     fails(file(GOOD.replace(old, new, 1)), *parts)
+
+
+@pytest.mark.parametrize("fill", ["error", "last", "linear"])
+def test_a_target_that_begins_late_is_refused_by_every_fill_rule(file, fill):
+    text = GOOD.replace("2024-01-01,1", "2024-01-01,")
+    fails(file(text), "line 2 (2024-01-01), column 'High'", "nothing precedes it", "first value", fill=fill)
+    days = [*pd.date_range("2024-01-01", periods=4), *pd.date_range("2024-01-01", periods=4)]
+    two = pd.DataFrame({"ds": days, "High": [1.0, 2, 3, 4, np.nan, 2, 3, 4], "id": list("aaaabbbb")})
+    fails(two, "row 4 (2024-01-01, series 'b'), column 'High'", "nothing precedes it", fill=fill)
 
 
 def test_the_good_file_is_good(file):
@@ -220,8 +228,6 @@ def test_joined_files(file):
     fails(file(GOOD), "other.csv, line 3, column 'Close'", join=[other])
     twice = file("Date,Close\n2024-01-01,5\n2024-01-01,6\n", "twice.csv")
     fails(file(GOOD), "twice.csv, line 3 (2024-01-01)", "twice, first in line 2", join=[twice])
-    later = file("Date,Close\n2024-01-02,5\n2024-01-03,6\n2024-01-04,7\n", "later.csv")
-    fails(file(GOOD), "prices.csv, line 2 (2024-01-01), column 'later.Close'", "nothing precedes it", join=[later])
     strange = file("time,Close\n1,5\n2,6\n", "strange.csv")
     fails(file(GOOD), "strange.csv shares no time with prices.csv", join=[strange])
     many = file("Date,id,Close\n2024-01-01,a,5\n2024-01-02,a,6\n2024-01-01,b,6\n", "many.csv")

@@ -13,7 +13,7 @@ from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.train.loop import Memory, Unwatched, Watch
 from gatecast.train.optimisers import OPTIMISERS
-from gatecast.train.settings import Training
+from gatecast.train.settings import USE_MOMENTUM, Training
 from models import NETWORKS, network, prices
 
 PANEL = prices(110)
@@ -51,7 +51,9 @@ def forecaster(training, **options):
 @pytest.mark.parametrize("patience", [None, 3])
 @pytest.mark.parametrize("died_after", [1, 3])
 def test_resumed_equals_uninterrupted(optimiser, patience, died_after, tmp_path):
-    training = Training(optimiser=optimiser, epochs=5, patience=patience, momentum=0.5, batch=16)
+    training = Training(
+        optimiser=optimiser, epochs=5, patience=patience, momentum=0.5 * (optimiser in USE_MOMENTUM), batch=16
+    )
     whole = forecaster(training).fit(PANEL, seed=4)
     store = Checkpoints(tmp_path / "checkpoints")
     with pytest.raises(CrashError):

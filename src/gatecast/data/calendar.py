@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -27,6 +28,12 @@ SEASONS = {
     "QE": (4, "quarterly", "quarters"),
     "YS": (1, "yearly", "years"),
     "YE": (1, "yearly", "years"),
+    "BMS": (12, "monthly on the first weekday", "months, on the first weekday"),
+    "BME": (12, "monthly on the last weekday", "months, on the last weekday"),
+    "BQS": (4, "quarterly on the first weekday", "quarters, on the first weekday"),
+    "BQE": (4, "quarterly on the last weekday", "quarters, on the last weekday"),
+    "BYS": (1, "yearly on the first weekday", "years, on the first weekday"),
+    "BYE": (1, "yearly on the last weekday", "years, on the last weekday"),
     "min": (1, "every minute", "minutes"),
     "s": (1, "every second", "seconds"),
     "step": (1, "integer steps", "integer steps"),
@@ -40,18 +47,25 @@ UNITS = {
     "h": ("s", 3600),
     "min": ("s", 60),
     "s": ("s", 1),
-    "MS": ("M", 1),
-    "ME": ("M", 1),
-    "QS": ("M", 3),
-    "QE": ("M", 3),
-    "YS": ("M", 12),
-    "YE": ("M", 12),
+    **{f"{business}M{side}": ("M", 1) for business in ("", "B") for side in "SE"},
+    **{f"{business}Q{side}": ("M", 3) for business in ("", "B") for side in "SE"},
+    **{f"{business}Y{side}": ("M", 12) for business in ("", "B") for side in "SE"},
 }
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 BUSINESS_SHARE = 0.9
 """Dates are business days when none is a weekend and at least this share of the weekdays is there."""
+HOLIDAYS = 5
+"""Up to this many weekdays without a row are taken for holidays; a longer run is told."""
 DAY = np.timedelta64(1, "D")
+
+
+class Hole(NamedTuple):
+    """The weekdays between two rows of business days: the first and the last of them (datetime64[D]), how many."""
+
+    first: np.datetime64
+    last: np.datetime64
+    weekdays: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,7 @@ class Calendar:
 
     freq: str
     every: int = 1
+    period: int | None = None
 
     @property
     def alias(self) -> str:
@@ -71,7 +86,9 @@ class Calendar:
 
     @property
     def season(self) -> int:
-        """The seasonal period m: H 24, D 7, business day 1, W 1, M 12, Q 4; minutes: the steps of a day."""
+        """The seasonal period m: `period` if given, else H 24, D 7, business day 1, W 1, M 12, Q 4; min: a day's."""
+        if self.period is not None:
+            return self.period
         if self.freq == "min":
             return max(1, 1440 // self.every)
         return SEASONS[self._family][0] if self.every == 1 else 1
@@ -106,6 +123,15 @@ class Calendar:
             return 0
         return int(self.steps_between(times[0], times[-1]) + 1 - len(times))
 
+    def holes(self, times: Times) -> tuple[Hole, ...]:
+        """Runs of more than `HOLIDAYS` weekdays without a row among business days; others have `missing`."""
+        if self.freq != "B":
+            return ()
+        counts = self._count(times)
+        absent = np.diff(counts) - 1
+        days = [self._times(counts + step, 0 * DAY).astype("datetime64[D]") for step in (1, -1)]
+        return tuple(Hole(days[0][k], days[1][k + 1], int(absent[k])) for k in np.flatnonzero(absent > HOLIDAYS))
+
     def steps_between(self, first: np.datetime64 | np.integer | int, last: np.datetime64 | np.integer | int) -> int:
         """How many steps of the rule lead from `first` to `last`."""
         return int((self._count(self._array(last)) - self._count(self._array(first)))[0] // self._step)
@@ -128,8 +154,9 @@ class Calendar:
             return times.astype(np.int64)
         if self._unit == "B":
             return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
-        shift = DAY if self._family in ("ME", "QE", "YE") else 0 * DAY
-        return (times + shift).astype(f"datetime64[{self._unit}]").astype(np.int64)
+        units = times.astype(f"datetime64[{self._unit}]")
+        early = times < _day_of_month(units, self._family) if self._unit == "M" else 0
+        return units.astype(np.int64) - early
 
     def _times(self, counts: Int64[np.ndarray, "h"], clock: np.timedelta64) -> Times:
         """The inverse of `_count`, at the given time of day."""
@@ -138,9 +165,10 @@ class Calendar:
         if self._unit == "B":
             days = np.busday_offset(np.datetime64("1970-01-01"), counts)
             return days.astype("datetime64[ns]") + clock
-        shift = DAY if self._family in ("ME", "QE", "YE") else 0 * DAY
-        days_or_seconds = counts.astype(f"datetime64[{self._unit}]").astype("datetime64[ns]") - shift
-        return days_or_seconds if self._unit == "s" else days_or_seconds + clock
+        units = counts.astype(f"datetime64[{self._unit}]")
+        if self._unit == "M":
+            units = _day_of_month(units, self._family)
+        return units.astype("datetime64[ns]") + (0 * DAY if self._unit == "s" else clock)
 
     def _clock(self, times: Times) -> np.timedelta64:
         """Time of day of the first of `times`."""
@@ -216,17 +244,25 @@ def _days(days: Times) -> Calendar | None:
 
 
 def _months(days: Times) -> Calendar | None:
-    """Rules at the start or the end of months, quarters and years."""
-    for side, shifted in (("S", days), ("E", days + DAY)):
-        months = shifted.astype("datetime64[M]")
-        if (shifted == months).all():
-            gaps = np.diff(months).astype(np.int64)
-            step = int(np.gcd.reduce(gaps))
-            if np.median(gaps) != step:
-                return None
-            family = ("Y" if step % 12 == 0 else "Q" if step == 3 else "M") + side
-            return Calendar(anchored(family, days[0]), step // UNITS[family][1])
-    return None
+    """Rules at the start or the end of months, quarters and years, or on their first or last weekday."""
+    months = days.astype("datetime64[M]")
+    gaps = np.diff(months).astype(np.int64)
+    step = int(np.gcd.reduce(gaps))
+    length = "Y" if step % 12 == 0 else "Q" if step == 3 else "M"
+    families = (business + length + side for business in ("", "B") for side in "SE")
+    family = next((each for each in families if np.array_equal(_day_of_month(months, each), days)), None)
+    if family is None or np.median(gaps) != step:
+        return None
+    return Calendar(anchored(family, days[0]), step // UNITS[family][1])
+
+
+def _day_of_month(months: Times, family: str) -> Times:
+    """The day on which a family of months, quarters or years falls in each of `months`."""
+    if family.endswith("S"):
+        starts = months.astype("datetime64[D]")
+        return np.busday_offset(starts, 0, roll="forward") if family[0] == "B" else starts
+    after = (months + 1).astype("datetime64[D]")
+    return np.busday_offset(after, -1, roll="forward") if family[0] == "B" else after - DAY
 
 
 def _seconds(times: Times) -> Calendar | None:
@@ -254,7 +290,10 @@ def anchored(family: str, first: np.datetime64 | np.integer) -> str:
     """The frequency of a family that passes through `first`: W-SUN, QS-JAN (January, April, ...), YE-DEC."""
     if family == "W":
         return f"W-{WEEKDAYS[(int(first.astype('datetime64[D]').astype(np.int64)) + 3) % 7]}"
-    month = int(first.astype("datetime64[M]").astype(np.int64)) % 12 if family[0] in "QY" else 0
-    if family[0] == "Q":  # the first quarter start of a year, the last quarter end
-        return f"{family}-{MONTHS[month % 3 if family == 'QS' else 9 + month % 3]}"
-    return f"{family}-{MONTHS[month]}" if family[0] == "Y" else family
+    length = family.removeprefix("B")[:1]
+    if length not in ("Q", "Y"):
+        return family
+    month = int(first.astype("datetime64[M]").astype(np.int64)) % 12
+    if length == "Q":  # the first quarter start of a year, the last quarter end
+        month = month % 3 if family.endswith("S") else 9 + month % 3
+    return f"{family}-{MONTHS[month]}"

@@ -3,7 +3,8 @@
 Understood without being told: ISO 8601 (2020-01-31, 2020-01-31 14:30, 2020-01-31T14:30:00Z, 2020-01), 2020/01/31,
 2020.01.31, 20200131, 31.01.2020, 31 Jan 2020, 31-Jan-2020, Jan 31, 2020, Jan 2020, 2020M01, 01/2020, 2020Q1, and
 31/01/2020 or 01/31/2020 where a day above 12 settles the order. A column of whole numbers is a counter, except for
-years 1700 to 2200 in a column called `date` or with `year` in its name, and 20200131. Times with a zone become UTC.
+years 1700 to 2200 in a column called `date` or with `year` in its name, and 20200131. Times with a zone become UTC,
+except where all are midnights: those are dates, and stay the dates they are whatever summer time does.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from gatecast.data.calendar import Times
 from gatecast.data.table import Cells, Table, is_missing
 
 YEARS = (1700, 2200)
+IN_UTC = "its times are in UTC here"
+LOCAL_DATES = "its times are all midnight there, so its dates are kept and the zone is dropped"
 NOT_THIS_ONE = "correct the cell; if this is not the column of dates, name that one (date='...', --date)"
 ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?)?", re.ASCII)
 ZONE = re.compile(r":\d\d(?:\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$", re.ASCII)
+MIDNIGHT = re.compile(r"[ T]00:00(:00(\.0+)?)?$", re.ASCII)
 CLOCK = re.compile(r"([ T])\d{1,2}:\d\d(:\d\d)?(\.\d+)?( ?[AaPp][Mm])?$", re.ASCII)
 QUARTER = re.compile(r"(\d{4})[- ]?[Qq]([1-4])|[Qq]([1-4])[-/ ]?(\d{4})", re.ASCII)
 SLASHED = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2\d{4}(?=\D|$)", re.ASCII)
@@ -95,12 +99,7 @@ def _whole_numbers(column: str, numbers: Times, text: Cells) -> tuple[Times, tup
 def _text_times(table: Table, column: str, text: Cells) -> tuple[Times, tuple[str, ...]]:
     first = text[0]
     if ISO.fullmatch(first):
-        zoned = np.array([ZONE.search(cell) is not None for cell in text])
-        if zoned.any() and not zoned.all():
-            row = int((zoned != zoned[0]).argmax())
-            raise table.error(row, column, f"{text[row]!r} is {'without' if zoned[0] else 'with'} a time zone")
-        note = (f"{column} has a time zone: its times are in UTC here",) if zoned.any() else ()
-        return _parse(table, column, text, "ISO8601"), note
+        return _iso_times(table, column, text)
     if QUARTER.fullmatch(first):
         days = np.array([_quarter_start(cell) for cell in text], dtype=object)
         return _parse(table, column, days, "%Y-%m-%d"), (f"{column} holds quarters, dated on their first day",)
@@ -110,6 +109,21 @@ def _text_times(table: Table, column: str, text: Cells) -> tuple[Times, tuple[st
             0, column, f"{first!r} is not a date in a known format", "give the date format, such as %d/%m/%Y"
         )
     return _parse(table, column, text, form), (f"{column} was read as {form}",)
+
+
+def _iso_times(table: Table, column: str, text: Cells) -> tuple[Times, tuple[str, ...]]:
+    """ISO 8601: every cell with a zone, or none."""
+    found = [ZONE.search(cell) for cell in text]
+    zoned = np.array([each is not None for each in found])
+    if not zoned.any():
+        return _parse(table, column, text, "ISO8601"), ()
+    if not zoned.all():
+        row = int((zoned != zoned[0]).argmax())
+        raise table.error(row, column, f"{text[row]!r} is {'without' if zoned[0] else 'with'} a time zone")
+    local = np.array([cell[: each.start(1)] for cell, each in zip(text, found, strict=True) if each], dtype=object)
+    if all(MIDNIGHT.search(cell) for cell in local):
+        return _parse(table, column, local, "ISO8601"), (f"{column} has a time zone: {LOCAL_DATES}",)
+    return _parse(table, column, text, "ISO8601"), (f"{column} has a time zone: {IN_UTC}",)
 
 
 def _parse(table: Table, column: str, text: Cells, form: str) -> Times:

@@ -9,6 +9,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from gatecast.data.calendar import Times
+from gatecast.data.dates import IN_UTC, LOCAL_DATES
 from gatecast.data.table import Cells, Table
 from gatecast.errors import DataError
 
@@ -41,7 +43,7 @@ def read_frame(data: Any, date_format: str | None = None, source: str = "frame",
         raise DataError(f"{source} has no rows", "expected one row per time")
     columns = {column: _cells(frame[column], f"{source}, column '{column}'") for column in frame.columns}
     notes = tuple(
-        f"{column} has a time zone: its times are in UTC here"
+        f"{column} has a time zone: {LOCAL_DATES if _local_days(frame[column]) is not None else IN_UTC}"
         for column, kind in frame.schema.items()
         if isinstance(kind, nw.Datetime) and kind.time_zone
     )
@@ -64,20 +66,34 @@ def _index_as_column(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, st
 
 
 def _cells(series: nw.Series[Any], where: str) -> Cells:
-    """A column as int64, float64, datetime64[ns] (zones in UTC) or text."""
+    """A column as int64, float64, datetime64[ns] (zones: local dates of midnights, else UTC) or text."""
     kind = series.dtype
     if kind.is_integer() and not series.null_count():
         return series.to_numpy().astype(np.int64)
     if kind.is_numeric():
         return series.cast(nw.Float64).to_numpy().astype(np.float64)
     if kind in (nw.Datetime, nw.Date):
-        times = series.to_numpy()
+        local = _local_days(series)
+        times = series.to_numpy() if local is None else local
         years = times.astype("datetime64[Y]").astype(np.int64) + 1970
         outside = ~np.isnat(times) & ((years < 1678) | (years > 2261))
         if outside.any():
             row = int(outside.argmax())
             raise DataError(f"{where}, row {row}: {times[row]} lies outside the years 1678 to 2261")
         return times.astype("datetime64[ns]")
-    return np.array(
-        ["" if cell is None or cell != cell else str(cell).strip() for cell in series.to_list()], dtype=object
-    )
+    return np.array([_text(cell) for cell in series.to_list()], dtype=object)
+
+
+def _local_days(series: nw.Series[Any]) -> Times | None:
+    """The local dates of times with a zone that are all midnights there; None for other times."""
+    kind = series.dtype
+    if not (isinstance(kind, nw.Datetime) and kind.time_zone):
+        return None
+    local = series.dt.replace_time_zone(None).to_numpy()
+    known = local[~np.isnat(local)]
+    return local if (known == known.astype("datetime64[D]")).all() else None
+
+
+def _text(cell: Any) -> str:
+    missing = pd.api.types.is_scalar(cell) and pd.isna(cell)
+    return "" if missing else str(cell).strip()

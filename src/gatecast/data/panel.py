@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,8 @@ from gatecast.data.calendar import Calendar, Times
 from gatecast.errors import DataError, did_you_mean
 
 Fill = Literal["error", "last", "linear"]
-When = str | int | np.integer | np.datetime64 | pd.Timestamp
+When = str | int | np.integer | np.datetime64 | date
+"""A time: text, a date (so are `datetime` and the `Timestamp` of pandas), or a whole number where time is a counter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,8 @@ class Panel:
 
     `values[indptr[s]:indptr[s+1]]` are the rows of series `ids[s]`, sorted by time. Arrays are read-only.
     `fill` says how a missing target is filled once a cut-off is known (`prepare.fill`); other columns are filled
-    by their last value under "error", because only the target's gaps are an error by default.
+    by their last value under "error", because only the target's gaps are an error by default. What precedes the first
+    value of such a column stays missing: a model that reads it there is refused.
 
     >>> import gatecast as gc
     >>> gc.dataset("ibm").until("2012-12-31").span
@@ -117,15 +121,34 @@ class Panel:
         return replace(self, values=self.values[mask], times=self.times[mask], indptr=pointers)
 
 
-def as_time(when: When, like: Times) -> np.datetime64 | np.int64:
-    """A date or counter as the type of `like`; a bare month or year means its first day."""
+def as_time(when: Any, like: Times) -> np.datetime64 | np.int64:
+    """A date or counter as the type of `like`; a bare month or year means its first day.
+
+    A date that nanoseconds cannot count becomes the first or the last that they can: all rows lie on one side of it.
+    A date with a zone is taken as `read` takes a column of them: the local date of a midnight among days, else UTC.
+    Raises DataError for anything else, also for a number where times are dates.
+    """
     try:
-        return np.int64(when) if like.dtype.kind == "i" else np.datetime64(pd.Timestamp(when), "ns")
-    except (ValueError, TypeError) as cause:
+        if like.dtype.kind == "i":
+            return np.int64(int(when) if isinstance(when, str) else operator.index(when))
+        return _as_date(when, like)
+    except (ValueError, TypeError, OverflowError) as cause:
         kind = (
-            "a whole number, because time is a counter here" if like.dtype.kind == "i" else "a date such as 2017-01-01"
+            "a whole number, because time is a counter here"
+            if like.dtype.kind == "i"
+            else "a date such as '2017-01-01' (as a cut-off also '20%' or '251 rows')"
         )
         raise DataError(f"'{when}' is not a time of this series; expected {kind}") from cause
+
+
+def _as_date(when: Any, like: Times) -> np.datetime64:
+    stamp = pd.NaT if isinstance(when, int | float | np.number) else pd.Timestamp(when)
+    if not isinstance(stamp, pd.Timestamp):
+        raise ValueError("no date")
+    if stamp.tzinfo is not None:
+        days = stamp == stamp.normalize() and (like == like.astype("datetime64[D]")).all()
+        stamp = stamp.tz_localize(None) if days else stamp.tz_convert(None)
+    return min(max(stamp, pd.Timestamp.min), pd.Timestamp.max).as_unit("ns").to_datetime64()
 
 
 def time_text(time: np.datetime64 | np.integer) -> str:

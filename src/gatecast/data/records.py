@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-from gatecast.data.calendar import Calendar, Times, panel_calendar
+from gatecast.data.calendar import HOLIDAYS, Calendar, Times, panel_calendar
 from gatecast.data.columns import Roles
 from gatecast.data.dates import read_times
 from gatecast.data.panel import Fill, Panel, time_text
@@ -82,12 +82,16 @@ def to_records(table: Table, roles: Roles) -> Records:
 def to_panel(records: Records, fill: Fill) -> Panel:
     """The panel of sorted records; DataError for a missing cell that the fill rule does not allow."""
     starts = np.flatnonzero(np.diff(records.codes, prepend=-1))
-    _check_missing(records, starts, fill)
     indptr = np.append(starts, len(records.codes)).astype(np.int64)
+    leading = _leading(records, indptr)
+    _check_missing(records, leading, fill)
     ids = tuple(records.ids[code] for code in records.codes[starts])
     calendar = records.calendar or _calendar(records, indptr, ids)
     gaps = sum(calendar.missing(records.times[start:stop]) for start, stop in pairwise(indptr))
-    notes = (*records.notes, *_missing_notes(records, fill), *_constant_notes(records, starts, ids))
+    notes = (
+        *(*records.notes, *_leading_notes(records, leading, indptr, ids), *_missing_notes(records, leading, fill)),
+        *(*_constant_notes(records, starts, ids), *_hole_notes(records, calendar, indptr, ids)),
+    )
     if gaps:
         notes += (f"{_counted(gaps, 'missing row')} by the calendar ({calendar.label})",)
     return Panel(records.values, records.times, indptr, ids, records.columns, calendar, fill, records.source, notes)
@@ -131,18 +135,23 @@ def _in_order(records: Records, others: list[str]) -> Records:
     return replace(records, notes=(*records.notes, "rows were not in time order: sorted")) if moved else records
 
 
-def _check_missing(records: Records, starts: Int64[np.ndarray, "S"], fill: Fill) -> None:
-    """DataError for a gap with nothing before it, and under `error` for any gap in the target."""
-    gaps = np.isnan(records.values)
-    for c, column in enumerate(records.columns):
-        leading = starts[gaps[starts, c]]
-        if len(leading):
-            hint = "start the series later, or leave the column out"
-            raise records.error(int(leading[0]), column, "no value, and nothing precedes it", hint)
-    if fill == "error" and gaps[:, 0].any():
-        what = f"no value ({int(gaps[:, 0].sum())} missing in this column)"
+def _leading(records: Records, indptr: Int64[np.ndarray, "pointers"]) -> Bool[np.ndarray, "rows columns"]:
+    """Which missing cells have no value of their series before them."""
+    seen = np.cumsum(~np.isnan(records.values), axis=0)
+    before = np.vstack([np.zeros_like(seen[:1]), seen])[indptr[:-1]]
+    return np.asarray(seen == np.repeat(before, np.diff(indptr), axis=0))
+
+
+def _check_missing(records: Records, leading: Bool[np.ndarray, "rows columns"], fill: Fill) -> None:
+    """DataError for a target with a gap that nothing precedes, and under `error` for any gap in the target."""
+    target, gaps = records.columns[0], np.isnan(records.values[:, 0])
+    if leading[:, 0].any():
+        hint = "start the series at its first value: leave out the rows before it"
+        raise records.error(int(leading[:, 0].argmax()), target, "no value, and nothing precedes it", hint)
+    if fill == "error" and gaps.any():
+        what = f"no value ({int(gaps.sum())} missing in this column)"
         hint = "fill with --fill last or --fill linear (in Python fill='last' or fill='linear')"
-        raise records.error(int(gaps[:, 0].argmax()), records.columns[0], what, hint)
+        raise records.error(int(gaps.argmax()), target, what, hint)
 
 
 def _calendar(records: Records, indptr: Int64[np.ndarray, "pointers"], ids: tuple[str, ...]) -> Calendar:
@@ -152,9 +161,25 @@ def _calendar(records: Records, indptr: Int64[np.ndarray, "pointers"], ids: tupl
         raise DataError(f"{records.source}: {cause.message}", cause.hint) from cause
 
 
-def _missing_notes(records: Records, fill: Fill) -> tuple[str, ...]:
-    """How many cells of each column are missing, the first of them, and what becomes of them."""
-    gaps = np.isnan(records.values)
+def _leading_notes(
+    records: Records,
+    leading: Bool[np.ndarray, "rows columns"],
+    indptr: Int64[np.ndarray, "pointers"],
+    ids: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Which columns of which series begin after their series, and when."""
+    notes = []
+    for s, c in np.argwhere(leading[indptr[:-1]]):
+        first = indptr[s] + int(leading[indptr[s] : indptr[s + 1], c].sum())
+        when = f"before {time_text(records.times[first])}" if first < indptr[s + 1] else "at all"
+        whose = f" of {ids[s]}" if len(ids) > 1 else ""
+        notes.append(f"{records.columns[c]}{whose}: no value {when}; models that read it are refused")
+    return _shortened(notes, "columns begin late")
+
+
+def _missing_notes(records: Records, leading: Bool[np.ndarray, "rows columns"], fill: Fill) -> tuple[str, ...]:
+    """How many cells of each column are missing later on, the first of them, and what becomes of them."""
+    gaps = np.isnan(records.values) & ~leading
     notes = []
     for c in np.flatnonzero(gaps.any(axis=0)):
         count, first = int(gaps[:, c].sum()), time_text(records.times[gaps[:, c].argmax()])
@@ -172,7 +197,29 @@ def _constant_notes(records: Records, starts: Int64[np.ndarray, "S"], ids: tuple
         f"{records.columns[c]}{f' of {ids[s]}' if len(ids) > 1 else ''} is constant at {low[s, c]:g}"
         for s, c in np.argwhere((low == high) & long)
     ]
-    return (*found[:SHOWN], f"{len(found) - SHOWN} more columns are constant") if len(found) > SHOWN else tuple(found)
+    return _shortened(found, "columns are constant")
+
+
+def _hole_notes(
+    records: Records, calendar: Calendar, indptr: Int64[np.ndarray, "pointers"], ids: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The longest run of absent weekdays that is no holiday, and how many there are."""
+    holes = [
+        (hole, name)
+        for name, (start, stop) in zip(ids, pairwise(indptr), strict=True)
+        for hole in calendar.holes(records.times[start:stop])
+    ]
+    if not holes:
+        return ()
+    longest, name = max(holes, key=lambda each: each[0].weekdays)
+    note = f"no rows from {longest.first} to {longest.last} ({longest.weekdays} weekdays)"
+    note += f", the longest of {len(holes)} gaps of more than {HOLIDAYS} weekdays" if len(holes) > 1 else ""
+    return (f"{name}: {note}" if len(ids) > 1 else note,)
+
+
+def _shortened(notes: list[str], what: str) -> tuple[str, ...]:
+    """The first notes, and how many more `what` there are."""
+    return (*notes[:SHOWN], f"{len(notes) - SHOWN} more {what}") if len(notes) > SHOWN else tuple(notes)
 
 
 def _counted(count: int, what: str) -> str:

@@ -15,7 +15,7 @@ from gatecast.edge.options import Network
 from gatecast.edge.progress import Follower, Uncut
 from gatecast.edge.save import save
 from gatecast.edge.text import file_names
-from gatecast.errors import SpecError
+from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import AUTO, AUTO_TRAINING, PLAIN, Recipe
 from gatecast.forecast.presets import preset
@@ -128,6 +128,7 @@ def _training(base: Forecaster, options: Network) -> Training | tuple[Training, 
 
 def _check_device(name: str) -> None:
     """Raise SpecError unless torch can compute on this device."""
+    check_choice(name.split(":")[0], ("cpu", "cuda", "mps"), "device")
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as cause:

@@ -17,10 +17,9 @@ from gatecast.errors import GatecastError, ModelFileError
 from gatecast.forecast.build import empty_network
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.intervals import Calibration
-from gatecast.forecast.plan import Plan, Settled
+from gatecast.forecast.plan import Plan, Recipe, Settled
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import Network
-from gatecast.prepare.fill import fill
 from gatecast.prepare.scale import Transform
 from gatecast.train.loop import LossCurve
 from gatecast.train.settings import Training
@@ -30,7 +29,8 @@ T = TypeVar("T")
 
 
 def save(model: Forecaster, path: str | Path) -> Path:
-    """Write a fitted forecaster to `path`, atomically. `load` gives back a model that forecasts the same bits.
+    """Write a fitted forecaster to `path`, atomically. `load` gives back a model that forecasts the same bits,
+    and that learns by the same plan if it is fitted again.
 
     The file keeps as many rows of history as one forecast needs, with their gaps filled.
 
@@ -47,7 +47,7 @@ def save(model: Forecaster, path: str | Path) -> Path:
     tensors = {
         "transform.offset": model.transform_.offset,
         "transform.size": model.transform_.size,
-        "history.values": fill(history).values,
+        "history.values": history.values,
         "history.times": history.times.astype(np.int64),
         "calibration": model.calibration_.scores if model.calibration_ else np.empty(0),
     }
@@ -84,7 +84,15 @@ def load(path: str | Path) -> Forecaster:
 
 def _model(tensors: container.Tensors, facts: dict[str, Any]) -> Forecaster:
     plan = _plan(facts["plan"])
-    model = Forecaster(facts["spec"], h=facts["h"])
+    model = Forecaster(
+        facts["spec"],
+        lookback=plan.lookback,
+        h=facts["h"],
+        dropout=plan.dropout,
+        inputs=plan.columns,
+        members=plan.members,
+        recipe=Recipe(**{field.name: getattr(plan.recipe, field.name) for field in fields(Recipe)}),
+    )
     model.plan_ = plan
     model.transform_ = Transform(plan.recipe.transform, tensors["transform.offset"], tensors["transform.size"])
     model.curves_ = tuple(_tuples(LossCurve, curve) for curve in facts["curves"])

@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel
 from gatecast.errors import check_choice
-from gatecast.forecast.method import Held, Method
+from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.prepare.fill import fill
 from gatecast.prepare.scale import Equivariance
 from gatecast.prepare.split import held_back, require_rows
@@ -110,10 +110,11 @@ class Baseline(Method):
     def _onward(self, values: Float64[np.ndarray, "T C"], origins: Rows, steps: int) -> Float64[np.ndarray, "N steps"]:
         return RULES[self.name].path(values[:, 0], origins, steps, self.season_, self.learned_)
 
-    def _held(self, values: Float64[np.ndarray, "T C"]) -> Held | None:
-        first = len(values) - held_back(len(values), HOLDOUT)
-        rule, y = RULES[self.name], values[:, 0]
-        if first < max(2, rule.need(self.season_)):
+    def _held(self, panel: Panel) -> Held | None:
+        held, rule = held_back(panel.rows, HOLDOUT), RULES[self.name]
+        if panel.rows - held < max(2, rule.need(self.season_)):
             return None
-        anchors = np.arange(first - 1, len(y) - 1)
-        return y[first:], rule.path(y, anchors, 1, self.season_, rule.learn(y[:first], self.season_))[:, 0]
+        values, at = held_back_rows(panel, held, 1)
+        y = values[:, 0]
+        learned = rule.learn(y[: panel.rows - held], self.season_)
+        return y[at + 1], rule.path(y, at, 1, self.season_, learned)[:, 0]

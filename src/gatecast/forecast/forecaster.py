@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,16 +13,15 @@ from gatecast.data.calendar import Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.build import held_rows, make_tasks, rows_needed
-from gatecast.forecast.method import Held, Method
+from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.forecast.modes import Rolling, direct, free_run, one_step
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import trainable
-from gatecast.prepare.fill import fill
+from gatecast.prepare.fill import begun, fill
 from gatecast.prepare.scale import Equivariance, fit_transform
 from gatecast.prepare.split import require_rows
-from gatecast.prepare.window import anchors
 from gatecast.train.loop import LossCurve, Watch
 from gatecast.train.members import train_all
 
@@ -51,7 +51,7 @@ class Forecaster(Method):
         lookback: int | None = None,
         h: int = 1,
         dropout: float | None = None,
-        inputs: tuple[str, ...] | list[str] | None = None,
+        inputs: str | tuple[str, ...] | list[str] | None = None,
         members: int | None = None,
         recipe: Recipe | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class Forecaster(Method):
         if h < 1:
             raise SpecError(f"h={h}, expected at least 1 step")
         self.spec, self.lookback, self.h, self.dropout = spec, lookback, h, dropout
-        self.inputs = None if inputs is None else tuple(inputs)
+        self.inputs = (inputs,) if isinstance(inputs, str) else None if inputs is None else tuple(inputs)
         self.members, self.recipe = members, recipe
         self.name = spec
 
@@ -85,21 +85,22 @@ class Forecaster(Method):
         if not 1 <= h <= self.h:
             raise ForecastError(
                 f"{self.name} was fitted to forecast {self.h} steps at once, {h} asked for",
-                f"fit it with h={h}, or let it run free with free_run({h})",
+                f"fit it with h={h}",
             )
         panel, known = self._continue(data)
         mean = direct(self._rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
         return self._written("direct", panel, mean, None)
 
     def tail(self) -> Panel:
-        """The newest rows of history that one forecast needs."""
-        history = self._history()
+        """The newest rows of history that one forecast needs, their gaps filled."""
+        history = replace(self._history(), values=fill(self._history()).values)
         return history.where(np.arange(history.rows) >= history.rows - self._rolling().need)
 
     def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
         """The scaled window that the next forecast reads, and its times."""
         panel, known = self._continue(data)
-        scaled = self.transform_.apply(fill(panel, known).values, self.plan_.columns)
+        values = self.transform_.usable(fill(panel, known).values)
+        scaled = self.transform_.apply(values, self.plan_.columns)
         return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
 
     def summary(self) -> str:
@@ -115,7 +116,7 @@ class Forecaster(Method):
         plan = self.plan_ = self._plan(panel)
         panel = panel.columns_as(plan.columns)
         require_rows(panel, rows_needed(plan, self.h), f"a window of {plan.lookback} rows with {self.h} ahead")
-        values = fill(panel).values
+        values = fill(panel, panel.rows - max(held_rows(t, panel.rows, self.h) for t in plan.trainings)).values
         self.transform_ = fit_transform(plan.recipe.transform, values, plan.columns)
         tasks = make_tasks(plan, self.transform_, values, self.h, seed)
         watch.monitor.begin(self.name, len(tasks))
@@ -127,11 +128,11 @@ class Forecaster(Method):
         """What was given, completed by the rules."""
         wanted = tuple(dict.fromkeys((panel.target, *(self.inputs or ()))))
         if self.spec == AUTO:
-            columns = panel.columns if self.inputs is None else wanted
+            columns = begun(panel) if self.inputs is None else wanted
             plan = auto_plan(fill(panel.columns_as(columns)).values, columns, panel.calendar.season)
         else:
             plan = spec_plan(self.spec, wanted)
-        choices: dict[str, object] = {"lookback": self.lookback, "dropout": self.dropout, "members": self.members}
+        choices: dict[str, Any] = {"lookback": self.lookback, "dropout": self.dropout, "members": self.members}
         if self.inputs is not None:
             choices["columns"] = wanted
         return plan.given(choices, self.recipe)
@@ -155,11 +156,11 @@ class Forecaster(Method):
     ) -> Float64[np.ndarray, "N steps"]:
         return free_run(self._rolling(), values, origins, steps)
 
-    def _held(self, values: Float64[np.ndarray, "T C"]) -> Held | None:
-        held = min(held_rows(training, len(values), self.h) for training in self.plan_.trainings)
+    def _held(self, panel: Panel) -> Held | None:
+        held = min(held_rows(training, panel.rows, self.h) for training in self.plan_.trainings)
         if not held:
             return None
-        at = anchors(range(len(values) - held, len(values)), self.plan_.lookback, 1, self.transform_.lost)
+        values, at = held_back_rows(panel, held, self.plan_.lookback, self.transform_.lost)
         return values[at + 1, 0], self._ahead(values, at)
 
     def _ratio(self) -> bool:

@@ -17,8 +17,11 @@ from gatecast.forecast.intervals import Calibration, calibrate
 from gatecast.forecast.result import Forecast, Mode
 from gatecast.prepare.fill import fill
 from gatecast.prepare.scale import Equivariance
+from gatecast.prepare.window import anchors
 from gatecast.train.loop import Watch
 
+Values = Float64[np.ndarray, "T C"]
+Rows = Int64[np.ndarray, "N"]
 Held = tuple[Float64[np.ndarray, "n"], Float64[np.ndarray, "n"]]
 MISSING_STEPS = 10
 """New data may start at most this many steps after a model's history ends."""
@@ -49,8 +52,7 @@ class Method(ABC):
             raise DataError(f"{panel.source} has no rows to learn from", "check the dates of the training span")
         panel = self._learn(panel, seed, watch or Watch())
         self.history_ = panel
-        values = fill(panel).values
-        held = self._held(values)
+        held = self._held(panel)
         self.calibration_ = calibrate(*held, ratio=self._ratio()) if held else None
         return self
 
@@ -107,8 +109,8 @@ class Method(ABC):
         """The target `steps` rows on from each origin, without any later truth."""
 
     @abstractmethod
-    def _held(self, values: Float64[np.ndarray, "T C"]) -> Held | None:
-        """Truth and one-step forecasts of rows at the end of the training span that were not learned from."""
+    def _held(self, panel: Panel) -> Held | None:
+        """Observed truth and one-step forecasts of rows at the end of the training span that were not learned from."""
 
     def _ratio(self) -> bool:
         """Whether errors grow with the level."""
@@ -119,17 +121,12 @@ class Method(ABC):
         history = self._history()
         if data is None:
             return history, history.rows
-        newer = as_panel(data).single().columns_as(history.columns).after(history.times[-1])
-        if newer.rows:
-            gap = history.calendar.steps_between(history.times[-1], newer.times[0])
-            if gap > MISSING_STEPS:
-                raise DataError(
-                    f"the new data start {time_text(newer.times[0])}, {gap} steps after the model's history, which "
-                    f"ends {time_text(history.times[-1])}",
-                    "pass data that overlap or follow the history, or fit again",
-                )
+        given = as_panel(data).single().columns_as(history.columns)
+        _check_continues(history, given)
+        newer = given.after(history.times[-1])
         joined = replace(
             history,
+            fill=history.fill if given.fill == "error" else given.fill,
             values=np.concatenate([history.values, newer.values]),
             times=np.concatenate([history.times, newer.times]),
             indptr=np.array([0, history.rows + newer.rows], dtype=np.int64),
@@ -149,6 +146,37 @@ class Method(ABC):
 
     def _forecast(self, mode: Mode, origins: Times, times: Times, mean: Float64[np.ndarray, "N"]) -> Forecast:
         return Forecast(self.name, self.history_.ids[0], self.history_.target, mode, origins, times, mean)
+
+
+def held_back_rows(panel: Panel, held: int, lookback: int, lost: int = 0) -> tuple[Values, Rows]:
+    """Values filled as before the last `held` rows were known, and the anchors whose targets there were observed."""
+    first = panel.rows - held
+    filled = fill(panel, first)
+    at = anchors(range(first, panel.rows), lookback, 1, lost)
+    return filled.values, at[~filled.was_missing[at + 1, 0]]
+
+
+def _check_continues(history: Panel, given: Panel) -> None:
+    """Raise DataError unless `given` is the same series: same kind of time, no hole before it, the same last value."""
+    end = f"the model's history, which ends {time_text(history.times[-1])}"
+    if given.times.dtype.kind != history.times.dtype.kind or not given.rows:
+        raise DataError(f"{given.source} has no rows on the time axis of {end}", "pass the same series")
+    if given.times[-1] < history.times[-1]:
+        raise DataError(f"{given.source} ends {time_text(given.times[-1])}, before {end}", "pass newer data")
+    newer = given.after(history.times[-1])
+    gap = history.calendar.steps_between(history.times[-1], newer.times[0]) if newer.rows else 0
+    if gap > MISSING_STEPS:
+        raise DataError(
+            f"the new data start {time_text(newer.times[0])}, {gap} steps after {end}",
+            "pass data that overlap or follow the history, or fit again",
+        )
+    shared = given.values[given.times == history.times[-1], 0]
+    known = history.values[-1, 0]
+    if len(shared) and np.isfinite(shared[0]) and np.isfinite(known) and not np.isclose(shared[0], known):
+        raise DataError(
+            f"{given.source} has {shared[0]:g} where {end}, has {known:g}: another series, or a revised one",
+            "fit again, or pass only the rows after the history",
+        )
 
 
 def _positive(steps: int) -> int:

@@ -46,6 +46,7 @@ def direct(
     model: Rolling, values: Float64[np.ndarray, "T C"], origins: Int64[np.ndarray, "N"]
 ) -> Float64[np.ndarray, "N K"]:
     """The target at all steps of the head after each origin; original units."""
+    values = model.transform.usable(values)
     z = model.transform.apply(values)
     chunks = np.array_split(origins, max(1, -(-len(origins) // CHUNK)))
     ahead = np.concatenate([model.step(past_matrix(z, part, model.lookback)) for part in chunks])  # [N, K, P]
@@ -59,6 +60,7 @@ def free_run(
 
     Raises ForecastError unless the model predicts every column that it reads.
     """
+    values = model.transform.usable(values)
     window = past_matrix(model.transform.apply(values), origins, model.lookback)
     path = np.empty((len(origins), steps, values.shape[1]))
     for k in range(steps):

@@ -12,6 +12,9 @@ WALK_CORRELATION = 0.3
 SAME_SPREAD = 3.0
 SAME_COURSE = 0.5
 AVERAGED = 5
+REACH = 20
+WALK_RATIO = (0.5, 2.0)
+"""A random walk's variance ratio over 20 steps lies between these (1: exactly; Lo & MacKinlay 1988)."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,17 @@ def _same_scale(target: Float64[np.ndarray, "T"], other: Float64[np.ndarray, "T"
 
 
 def _random_walk(y: Float64[np.ndarray, "T"], season: int) -> bool:
-    """The last value is as good a forecast as the last five's mean and last season's, and changes are uncorrelated."""
+    """The last value is as good as the last five's mean and last season's value; changes add up, uncorrelated."""
     change = np.diff(y)
     if len(y) < 3 * max(season, AVERAGED) or change.std() == 0:
         return False
     steady = np.convolve(y, np.ones(AVERAGED) / AVERAGED, "valid")[:-1]
     rivals = [np.abs(y[AVERAGED:] - steady).mean(), np.abs(y[season:] - y[:-season]).mean()]
     lags = {1, season}
+    far = y[REACH:] - y[:-REACH] if len(y) > 3 * REACH else change
+    reach = REACH if len(y) > 3 * REACH else 1
     return bool(
-        np.abs(change).mean() <= min(rivals) * (1 + 1e-9)
+        WALK_RATIO[0] <= far.var() / (reach * change.var()) <= WALK_RATIO[1]
+        and np.abs(change).mean() <= min(rivals) * (1 + 1e-9)
         and all(abs(np.corrcoef(change[lag:], change[:-lag])[0, 1]) < WALK_CORRELATION for lag in lags)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -64,7 +64,10 @@ class Settled:
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolved model: its stacks, sizes, columns (the target first), settled recipe and the reasons of its rules."""
+    """A resolved model: its stacks, sizes, columns (the target first), settled recipe and the reasons of its rules.
+
+    `reasons`: why this transform, then why these columns.
+    """
 
     stacks: tuple[StackSpec, ...]
     lookback: int
@@ -90,12 +93,15 @@ class Plan:
         given = self.recipe.training
         return given if isinstance(given, tuple) else (given,) * len(self.stacks)
 
-    def given(self, choices: dict[str, object], recipe: Recipe | None) -> Plan:
+    def given(self, choices: dict[str, Any], recipe: Recipe | None) -> Plan:
         """This plan with the caller's own choices in place of the rules' (None: the rule's choice stays)."""
         made = {name: value for name, value in choices.items() if value is not None}
         chosen = {f.name: getattr(recipe, f.name) for f in fields(Recipe)} if recipe else {}
         settled = {name: value for name, value in chosen.items() if value is not None}
-        return replace(self, recipe=replace(self.recipe, **settled), **made)  # type: ignore[arg-type]  # by field name
+        settled.setdefault("lags", min(self.recipe.lags, made.get("lookback", self.lookback)))
+        overruled = ("transform" in settled, "columns" in made)
+        reasons = tuple(reason for reason, over in zip(self.reasons, overruled, strict=False) if not over)
+        return replace(self, recipe=replace(self.recipe, **settled), reasons=reasons, **made)
 
 
 def _check_names(recipe: Recipe | Settled) -> None:
@@ -129,7 +135,6 @@ def auto_plan(values: Float64[np.ndarray, "T C"], columns: tuple[str, ...], seas
     reasons = (
         nature.reason,
         f"reads {', '.join(nature.columns)}: the columns on the target's own scale",
-        f"look-back {lookback} rows for season {season}; the linear skip reads {lags}",
     )
     recipe = Settled(transform=nature.transform, lags=lags, training=AUTO_TRAINING)
     return Plan(parse(AUTO_SPEC), lookback, nature.columns, AUTO_MEMBERS, 0.0, recipe, reasons)

@@ -9,10 +9,10 @@ from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel
 from gatecast.forecast.baselines import HOLDOUT
-from gatecast.forecast.method import Held, Method
+from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.forecast.modes import Rolling, free_run, one_step
 from gatecast.forecast.nature import find_nature
-from gatecast.prepare.fill import fill
+from gatecast.prepare.fill import begun, fill
 from gatecast.prepare.scale import Equivariance, Transform, fit_transform
 from gatecast.prepare.split import held_back, require_rows
 from gatecast.prepare.window import anchors, future_matrix, past_matrix
@@ -21,6 +21,7 @@ from gatecast.train.ridge import solve_ridge
 
 LAGS = 5
 PENALTY = 1e-4
+NEED = 4 * LAGS
 
 
 class Ridge(Method):
@@ -43,9 +44,11 @@ class Ridge(Method):
         return self.rolling_.transform.equivariance
 
     def _learn(self, panel: Panel, seed: int, watch: Watch) -> Panel:
-        require_rows(panel, 4 * LAGS, "the ridge on 5 lags")
+        require_rows(panel, NEED, "the ridge on 5 lags")
         if self.inputs is not None:
             panel = panel.columns_as(tuple(dict.fromkeys((panel.target, *self.inputs))))
+        else:
+            panel = panel.columns_as(begun(panel))
         self.nature_ = find_nature(fill(panel).values, panel.columns, panel.calendar.season)
         panel = panel.columns_as(self.nature_.columns if self.inputs is None else panel.columns)
         self.rolling_ = _fit(fill(panel).values, self.nature_.transform, panel.columns)
@@ -59,12 +62,13 @@ class Ridge(Method):
     ) -> Float64[np.ndarray, "N steps"]:
         return free_run(self.rolling_, values, origins, steps)
 
-    def _held(self, values: Float64[np.ndarray, "T C"]) -> Held | None:
-        first = len(values) - held_back(len(values), HOLDOUT)
-        if first < 4 * LAGS:
+    def _held(self, panel: Panel) -> Held | None:
+        held = held_back(panel.rows, HOLDOUT)
+        if panel.rows - held < NEED:
             return None
-        earlier = _fit(values[:first], self.nature_.transform, self.history_.columns)
-        return values[first:, 0], one_step(earlier, values, anchors(range(first, len(values)), LAGS))
+        values, at = held_back_rows(panel, held, LAGS)
+        earlier = _fit(values[: panel.rows - held], self.nature_.transform, panel.columns)
+        return values[at + 1, 0], one_step(earlier, values, at)
 
     def _ratio(self) -> bool:
         return self.rolling_.transform.multiplicative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median_high
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -84,10 +85,10 @@ class Row:
     model: Method
 
     def spread(self, free: bool = False) -> tuple[float, float, float] | None:
-        """Median, least and greatest RMSE over seeds; None where there is none."""
+        """Median (of an even number the higher middle), least and greatest RMSE over seeds; None if there is none."""
         chosen = [run.free_scores if free else run.scores for run in self.runs]
         values = [scores.rmse for scores in chosen if scores is not None]
-        return (float(np.median(values)), min(values), max(values)) if values else None
+        return (median_high(values), min(values), max(values)) if values else None
 
 
 @dataclass(frozen=True, eq=False)

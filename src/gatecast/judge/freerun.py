@@ -8,8 +8,8 @@ from jaxtyping import Float64
 from gatecast.judge.board import FreeRunFacts
 
 Values = Float64[np.ndarray, "N"]
-SETTLED = 1e-3
-"""Settled: all later values lie within this share of the training range from the last one."""
+SETTLED = 0.05
+"""Settled: all later values lie within this share of the training span's mean step from the last one."""
 LEAST_REST = 0.25
 """... for at least this share of the run."""
 
@@ -20,14 +20,14 @@ def free_run_facts(truth: Values, path: Values, one_step: Values, train: Float64
     return FreeRunFacts(
         error=np.abs(truth - path),
         divergence=np.abs(path - one_step),
-        settled_at=_settled(path, high - low),
+        settled_at=_settled(path, float(np.abs(np.diff(train)).mean()) if len(train) > 1 else 0.0),
         left_range_at=_first((path < low) | (path > high)),
     )
 
 
-def _settled(path: Values, span: float) -> int | None:
+def _settled(path: Values, usual_step: float) -> int | None:
     """The first step from which the path stays where it ends, if enough of the run is left."""
-    moving = np.abs(path - path[-1]) > SETTLED * span
+    moving = np.abs(path - path[-1]) > SETTLED * usual_step
     start = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
     return start + 1 if len(path) - start >= max(2, LEAST_REST * len(path)) else None
 

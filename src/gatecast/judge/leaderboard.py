@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from gatecast.data.calendar import Calendar, infer_calendar
 from gatecast.data.panel import Panel, When
 from gatecast.data.read import as_panel
-from gatecast.errors import ForecastError, SpecError
+from gatecast.errors import DataError, ForecastError, SpecError
 from gatecast.forecast.baselines import RULES, Baseline
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.method import Method
 from gatecast.forecast.result import Forecast
+from gatecast.forecast.ridge import NEED as RIDGE_ROWS
 from gatecast.forecast.ridge import Ridge
 from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run, Scores
 from gatecast.judge.freerun import free_run_facts
@@ -49,12 +51,12 @@ class Trial:
     @property
     def truth(self) -> Float64[np.ndarray, "N"]:
         """The test span's target; a missing value repeats the last one and is not scored."""
-        return fill(self.whole, self.train.rows).values[self.train.rows :, 0]
+        return _target(self.whole, self.train.rows)[self.train.rows :]
 
     @property
     def past(self) -> Float64[np.ndarray, "T"]:
         """The training span's target without gaps."""
-        return fill(self.train).values[:, 0]
+        return _target(self.train, self.train.rows)
 
     @property
     def scored(self) -> Bool[np.ndarray, "N"]:
@@ -77,7 +79,8 @@ def leaderboard(
     `models`: specs such as "lstm:50x4", "auto", or unfitted forecasters. Every network is trained once for each of
     `seeds` (a count, or the seeds themselves). `season` replaces the calendar's m. `early_start` lets free runs
     start one row early, as the notebook did: the first value is then that of the last training row, shown as the
-    first test day. Several series run one after another. Raises DataError and SpecError before anything is trained.
+    first test day. A baseline that lacks rows is left out. Several series run one after another.
+    Cut-offs and names are checked before anything is trained.
 
     >>> from gatecast.data.synthetic import ramp
     >>> board = leaderboard(ramp(60), "10 rows", models=[]).boards[0]
@@ -85,7 +88,7 @@ def leaderboard(
     0.0
     """
     panel, watch = as_panel(data), watch or Watch()
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    chosen = range(seeds) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     if not len(chosen):
         raise SpecError(f"seeds={seeds}, expected at least one")
     methods = _methods(models)
@@ -99,7 +102,24 @@ def leaderboard(
 def trial_of(series: Panel, test_from: When, season: int | None = None, early_start: bool = False) -> Trial:
     """Cut one series for a trial; raises DataError where either side would be empty."""
     train, test = split(series, test_from)
-    return Trial(train, test, series, season or series.calendar.season, early_start)
+    if np.isnan(test.values[:, 0]).all():
+        raise DataError(f"{series.source}: no value of '{series.target}' is known in the test span", "test earlier")
+    calendar = _calendar(train, season)
+    train, test, series = (replace(part, calendar=calendar) for part in (train, test, series))
+    return Trial(train, test, series, calendar.season, early_start)
+
+
+def _calendar(train: Panel, season: int | None) -> Calendar:
+    """The rule of the training span's own times (the file's, where they have none), with the season asked for."""
+    try:
+        calendar = infer_calendar(train.times)
+    except DataError:
+        calendar = train.calendar
+    return replace(calendar, period=season)
+
+
+def _target(panel: Panel, known: int) -> Float64[np.ndarray, "T"]:
+    return fill(panel.columns_as((panel.target,)), known).values[:, 0]
 
 
 def _methods(models: Sequence[str | Method]) -> list[Method]:
@@ -107,19 +127,23 @@ def _methods(models: Sequence[str | Method]) -> list[Method]:
     methods = [Forecaster(model) if isinstance(model, str) else model for model in models]
     names = [*RULES, Ridge.name, *(method.name for method in methods)]
     twice = {name for name in names if names.count(name) > 1}
+    if set(names[len(RULES) + 1 :]) & {*RULES, Ridge.name}:
+        raise SpecError("baselines are always on the leaderboard", "name networks only")
     if twice:
         raise SpecError(f"two models are called {', '.join(sorted(twice))}", "leave one out")
     return methods
 
 
-def _baselines(season: int) -> list[Method]:
-    names = [name for name in RULES if name != "seasonal_naive" or season > 1]
-    return [*(Baseline(name, season) for name in names), Ridge()]
+def _baselines(trial: Trial) -> list[Method]:
+    """Every baseline that has enough rows to learn from (seasonal naive: where there is a season)."""
+    names = [name for name in RULES if name != "seasonal_naive" or trial.season > 1]
+    rules = [Baseline(name, trial.season) for name in names if RULES[name].need(trial.season) <= trial.train.rows]
+    return [*rules, *([Ridge()] if trial.train.rows >= RIDGE_ROWS else [])]
 
 
 def _board(trial: Trial, models: list[Method], seeds: list[int], watch: Watch) -> Board:
     """Every baseline once and every model once per seed; rows by one-step RMSE."""
-    runs = {m.name: [_run(m, trial, watch, 0)] for m in _baselines(trial.season)}
+    runs = {m.name: [_run(m, trial, watch, 0)] for m in _baselines(trial)}
     runs |= {m.name: list(in_parallel(partial(_run, m, trial, watch), seeds)) for m in models}
     shown = {name: _median_run(pairs) for name, pairs in runs.items()}
     compared = _compare({name: run for name, (run, _) in shown.items()}, trial)
@@ -168,7 +192,7 @@ def findings(trial: Trial) -> tuple[str, ...]:
     missing = whole.calendar.missing(whole.times)
     return (
         f"{whole.rows} rows of {', '.join(whole.columns)}, {whole.span}, {whole.calendar.label}",
-        *(() if missing else ("no row is missing by the calendar",)),
+        *(() if missing or whole.calendar.freq == "B" else ("no row is missing by the calendar",)),
         f"training span {trial.train.span} ({trial.train.rows} rows), test span {trial.test.span} "
         f"({trial.test.rows} rows, {int(trial.scored.sum())} scored); season m = {trial.season}",
         *whole.notes,
@@ -223,5 +247,5 @@ def _skill(run: Run, naive: Run) -> float | None:
 
 
 def _median_run(pairs: list[Fitted]) -> Fitted:
-    """The run whose one-step RMSE is the median (the lower one of two)."""
-    return sorted(pairs, key=lambda pair: pair[0].scores.rmse)[(len(pairs) - 1) // 2]
+    """The run whose one-step RMSE is the median (of an even number the higher middle)."""
+    return sorted(pairs, key=lambda pair: pair[0].scores.rmse)[len(pairs) // 2]

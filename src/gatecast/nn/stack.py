@@ -45,7 +45,8 @@ class Stack(nn.Module):
         if not self.training or self.dropout == 0:
             return x
         keep = 1 - self.dropout
-        return x * torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
+        mask = torch.empty(x.shape, dtype=x.dtype).bernoulli_(keep, generator=self.generator).div_(keep)
+        return x * mask.to(x.device)
 
 
 class Network(nn.Module):

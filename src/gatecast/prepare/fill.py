@@ -34,6 +34,12 @@ def fill(panel: Panel, known: int | None = None) -> Filled:
     return Filled(np.column_stack(columns), np.isnan(panel.values))
 
 
+def begun(panel: Panel) -> tuple[str, ...]:
+    """The target and every other column that has a value in the first row of this one series."""
+    there = ~np.isnan(panel.values[0]) if panel.rows else np.ones(len(panel.columns), dtype=bool)
+    return tuple(name for name, begins in zip(panel.columns, there, strict=True) if begins or name == panel.target)
+
+
 def _fill_column(panel: Panel, c: int, rule: Fill, known: int) -> Float64[np.ndarray, "T"]:
     column = panel.values[:, c]
     gaps = np.isnan(column)

@@ -62,6 +62,18 @@ class Transform:
         """Whether errors are proportional to the level."""
         return self.shape in ("log", "logreturn", "relative")
 
+    def usable(self, values: Float64[np.ndarray, "T C"]) -> Float64[np.ndarray, "T C"]:
+        """Values that the transform can take: where it needs logarithms, one that is not positive counts as missing.
+
+        Such a value repeats the last positive one of its column, so no later value is used.
+        """
+        bad = ~(values > 0)
+        if not self.multiplicative or not bad.any():
+            return values
+        rows = np.arange(len(values))[:, None]
+        seen = np.maximum.accumulate(np.where(bad, 0, rows), axis=0)
+        return np.take_along_axis(values, seen, axis=0)
+
     def target_only(self) -> Transform:
         """The same transform for the target column alone, which never depends on the others."""
         return Transform(self.name, self.offset[:1], self.size[:1])

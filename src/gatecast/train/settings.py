@@ -8,6 +8,9 @@ from gatecast.errors import SpecError, check_choice
 from gatecast.train.losses import LOSSES
 from gatecast.train.optimisers import OPTIMISERS, Rates
 
+USE_MOMENTUM = ("sgd", "rmsprop", "keras-sgd")
+USE_DECAY = ("sgd", "rmsprop", "adam", "adamw")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -41,6 +44,12 @@ class Training:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise SpecError(f"{name}={value}, expected at least {low}")
+        for name, users in (("momentum", USE_MOMENTUM), ("weight_decay", USE_DECAY)):
+            value = getattr(self, name)
+            if value < 0 or (value > 0 and self.optimiser not in users):
+                raise SpecError(f"{name}={value} with '{self.optimiser}'; expected 0", f"used by {', '.join(users)}")
+        if self.clip is not None and self.clip <= 0:
+            raise SpecError(f"clip={self.clip}, expected a positive gradient norm, or None")
         if not (0 < self.holdout < 1 and self.learning_rate > 0):
             raise SpecError(
                 f"holdout={self.holdout} and learning_rate={self.learning_rate}, expected 0 < holdout < 1 "
