@@ -97,8 +97,12 @@ def main() -> None:
     if not files:
         sys.exit(f"no ibm/IBM_*.csv or djia30/*.csv in {folder}")
     print("versions:", *(f"{name} {__import__(name).__version__}" for name in ("torch", "numpy", "pandas")))
-    boards = {path.name.split("_")[0]: judged(stock(path), 2017) for path in files}
-    summary(f"{len(files)} tickers, test year 2017", [line(name, board) for name, board in boards.items()])
+    boards, skills = {}, []
+    for path in files:
+        name = path.name.split("_")[0]
+        boards[name] = judged(stock(path), 2017)
+        skills.append(line(name, boards[name]))
+    summary(f"{len(files)} tickers, test year 2017", skills)
     ibm = stock(next(folder.glob("ibm/IBM_*.csv")))
     summary("IBM, test years 2012-2016", [line(f"IBM {y}", judged(ibm, y)) for y in range(2012, 2017)])
     free_runs(ibm)

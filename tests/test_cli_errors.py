@@ -48,7 +48,7 @@ def failed(capsys, *arguments):
         (["--encoding", "utf-9"], "unknown encoding 'utf-9'", "cp1252"),
         (["--dropout", "1.5"], "dropout=1.5", ""),
         (["--learning-rate", "-1"], "learning_rate=-1.0", ""),
-        (["--device", "cdua"], "cannot compute on device 'cdua'", "cpu"),
+        (["--device", "cdua"], "unknown device 'cdua'", "did you mean 'cuda'?"),
         (["--model", "gru:4", "--model", "gru:4"], "two models are called gru:4", "leave one out"),
         (["--resume"], "--resume needs", "-o DIR"),
     ],

@@ -192,7 +192,7 @@ def findings(trial: Trial) -> tuple[str, ...]:
     missing = whole.calendar.missing(whole.times)
     return (
         f"{whole.rows} rows of {', '.join(whole.columns)}, {whole.span}, {whole.calendar.label}",
-        *(() if missing or whole.calendar.freq == "B" else ("no row is missing by the calendar",)),
+        *(() if missing or whole.calendar.holes(whole.times) else ("no row is missing by the calendar",)),
         f"training span {trial.train.span} ({trial.train.rows} rows), test span {trial.test.span} "
         f"({trial.test.rows} rows, {int(trial.scored.sum())} scored); season m = {trial.season}",
         *whole.notes,
