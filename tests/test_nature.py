@@ -62,22 +62,84 @@ def test_other_series_are_modelled_at_their_level(name):
     assert (found.transform, found.walks) == ("standard", False)
 
 
-@SEEDS
-@pytest.mark.parametrize(("memory", "transform"), [(0.0, "difference"), (0.6, "standard"), (-0.45, "standard")])
-def test_a_walk_whose_changes_depend_on_the_change_before_is_no_random_walk(memory, transform, seed):
+def remembering(seed, memory):
+    """A sum of changes, each of which is a shock plus shares of the changes `lag` steps before; all below zero."""
     change = normal(seed)
-    for t in range(1, T):
-        change[t] += memory * change[t - 1]
-    assert nature(np.cumsum(change) - 1000).transform == transform
+    for t in range(max(memory, default=0), T):
+        change[t] += sum(share * change[t - lag] for lag, share in memory.items())
+    return np.cumsum(change) - 1000
+
+
+# each of these breaks one rule of a random walk and keeps the others (see the facts that are asserted)
+
+
+def variance_ratio(y, reach=20):
+    return (y[reach:] - y[:-reach]).var() / (reach * np.diff(y).var())
+
+
+def lag_correlation(y, lag):
+    change = np.diff(y)
+    return np.corrcoef(change[lag:], change[:-lag])[0, 1]
+
+
+def mean_error(y, back):
+    """Of the last value (1), or of the value `back` steps ago."""
+    return np.abs(y[back:] - y[:-back]).mean()
 
 
 @SEEDS
-@pytest.mark.parametrize(("share", "transform"), [(0.0, "difference"), (0.8, "standard")])
-def test_a_walk_whose_changes_depend_on_those_a_season_before_is_no_random_walk(share, transform, seed):
-    change = normal(seed)
-    for t in range(12, T):
-        change[t] += share * change[t - 12]
-    assert nature(np.cumsum(change) - 1000, season=12).transform == transform
+def test_changes_that_follow_the_change_before_make_no_random_walk(seed):
+    y = remembering(seed, {1: 0.45, 3: -0.25, 6: -0.15})
+    assert lag_correlation(y, 1) > 0.35
+    assert abs(lag_correlation(y, 5)) < 0.28
+    assert 0.6 < variance_ratio(y) < 1.6
+    assert nature(y).transform == "standard"
+
+
+@SEEDS
+def test_changes_that_follow_those_a_season_before_make_no_random_walk(seed):
+    y = remembering(seed, {12: 0.5})
+    assert lag_correlation(y, 12) > 0.4
+    assert abs(lag_correlation(y, 1)) < 0.2
+    assert 0.6 < variance_ratio(y) < 1.9
+    assert nature(y, season=12).transform == "standard"
+
+
+@SEEDS
+def test_noise_about_a_level_that_jumped_once_is_no_random_walk(seed):
+    """The jump hides the noise in variances and correlations, but the mean of five forecasts it better."""
+    y = normal(seed) - 1000
+    y[T // 2 :] += 45
+    assert abs(lag_correlation(y, 1)) < 0.25
+    assert 0.6 < variance_ratio(y) < 1.6
+    assert nature(y).transform == "standard"
+
+
+def test_a_season_that_jumped_once_is_no_random_walk():
+    """Steps up and down by one, and one jump: last season's value is nearer than the last value."""
+    change = np.tile(np.repeat([1.0, -1.0], 6), T // 12)
+    change[T // 2] += 44
+    y = np.cumsum(change) - 1000
+    assert mean_error(y, 12) < mean_error(y, 1)
+    assert max(abs(lag_correlation(y, lag)) for lag in (1, 12)) < 0.28
+    assert 0.6 < variance_ratio(y) < 1.6
+    assert nature(y, season=12).transform == "standard"
+
+
+@SEEDS
+@pytest.mark.parametrize("kind", ["returning", "trending"])
+def test_changes_that_do_not_add_up_like_a_walks_make_no_random_walk(kind, seed):
+    """A level that slowly returns, and a slope that slowly turns: both look like a walk from one step to the next."""
+    y = normal(seed)
+    if kind == "returning":
+        for t in range(1, T):
+            y[t] += 0.85 * y[t - 1]
+    else:
+        y = np.cumsum(y + 0.55 * np.sin(2 * np.pi * np.arange(T) / 200))
+    y = y - 1000
+    assert max(abs(lag_correlation(y, lag)) for lag in (1, 5)) < 0.25
+    assert variance_ratio(y) < 0.45 if kind == "returning" else variance_ratio(y) > 2.2
+    assert nature(y).transform == "standard"
 
 
 def test_too_few_rows_decide_nothing():

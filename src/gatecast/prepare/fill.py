@@ -50,7 +50,9 @@ def _fill_column(panel: Panel, c: int, rule: Fill, known: int) -> Float64[np.nda
         what = "and nothing precedes it" if gaps[0] else f"({int(gaps.sum())} missing in all)"
         raise DataError(
             f"{panel.source}: column '{panel.columns[c]}' has no value at {time_text(panel.times[first])} {what}",
-            "leave the column out, or start the series later" if gaps[0] else "fill the gaps with fill='last' or fill='linear'",
+            "leave the column out, or start the series later"
+            if gaps[0]
+            else "fill the gaps with fill='last' or fill='linear'",
         )
     seen = np.maximum.accumulate(np.where(gaps, 0, np.arange(len(column))))
     filled = column[seen]
