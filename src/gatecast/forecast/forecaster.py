@@ -37,7 +37,9 @@ class Forecaster(Method):
     After `fit`: `plan_`, `transform_`, `networks_`, `curves_`.
 
     >>> from gatecast.data.synthetic import sine
-    >>>     >>> model = Forecaster("gru:8", lookback=12, recipe=Recipe(training=Training(epochs=2)))
+    >>> from gatecast.forecast.plan import Recipe
+    >>> from gatecast.train.settings import Training
+    >>> model = Forecaster("gru:8", lookback=12, recipe=Recipe(training=Training(epochs=2)))
     >>> model.fit(sine(200, period=12)).predict(h=3).mean.shape
     (3,)
     """

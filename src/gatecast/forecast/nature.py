@@ -13,8 +13,9 @@ SAME_SPREAD = 3.0
 SAME_COURSE = 0.5
 AVERAGED = 5
 REACH = 20
+ROWS_PER_REACH = 15
 WALK_RATIO = (0.5, 2.0)
-"""A random walk's variance ratio over 20 steps lies between these (1: exactly; Lo & MacKinlay 1988)."""
+"""A random walk's variance ratio over 20 steps (fewer on short series) lies here; Lo & MacKinlay (1988) expect 1."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ def find_nature(values: Float64[np.ndarray, "T C"], columns: tuple[str, ...], se
     Columns: the median lies within the target's range, the spread is within a factor of 3 of the target's, and the
     correlation with it is at least 0.5. Transform: `relative` (log return of the target, others as log ratios to it)
     for a positive random walk, `difference` for another random walk, `standard` otherwise.
+
+    A random walk: the last value forecasts one step at least as well (MAE) as the mean of the last five and the value
+    a season ago; changes correlate by less than 0.3 with the one before and the one a season before; and the variance
+    of 20-step changes is 0.5 to 2 times that of 20 single ones.
     """
     kept = [c for c in range(len(columns)) if c == 0 or _same_scale(values[:, 0], values[:, c])]
     names = tuple(columns[c] for c in kept)
@@ -63,8 +68,8 @@ def _random_walk(y: Float64[np.ndarray, "T"], season: int) -> bool:
     steady = np.convolve(y, np.ones(AVERAGED) / AVERAGED, "valid")[:-1]
     rivals = [np.abs(y[AVERAGED:] - steady).mean(), np.abs(y[season:] - y[:-season]).mean()]
     lags = {1, season}
-    far = y[REACH:] - y[:-REACH] if len(y) > 3 * REACH else change
-    reach = REACH if len(y) > 3 * REACH else 1
+    reach = max(1, min(REACH, len(y) // ROWS_PER_REACH))
+    far = y[reach:] - y[:-reach]
     return bool(
         WALK_RATIO[0] <= far.var() / (reach * change.var()) <= WALK_RATIO[1]
         and np.abs(change).mean() <= min(rivals) * (1 + 1e-9)
