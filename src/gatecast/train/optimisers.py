@@ -8,52 +8,58 @@ Source: keras/src/optimizers/rmsprop.py and sgd.py of Keras 3; the decay is Kera
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 RHO = 0.9
 KERAS_EPSILON = 1e-7
 KERAS_DECAY = 1e-7
 
 
-class KerasRMSprop(torch.optim.Optimizer):
+class KerasOptimiser(torch.optim.Optimizer):
+    """An update rule applied to every parameter that has a gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, p.grad, self.state[p], group)
+
+    @abstractmethod
+    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        """Move `p` in place; `state` is its memory, empty at first."""
+
+
+class KerasRMSprop(KerasOptimiser):
     """RMSprop with epsilon inside the square root."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(params, {"lr": lr})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
-        """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                state = self.state[p]
-                if not state:
-                    state["square"] = torch.zeros_like(p)
-                square = state["square"].mul_(RHO).addcmul_(p.grad, p.grad, value=1 - RHO)
-                p.addcdiv_(p.grad, (square + KERAS_EPSILON).sqrt_(), value=-group["lr"])
+    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        square = state.setdefault("square", torch.zeros_like(p))
+        square.mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
+        p.addcdiv_(gradient, (square + KERAS_EPSILON).sqrt_(), value=-group["lr"])
 
 
-class KerasSGD(torch.optim.Optimizer):
+class KerasSGD(KerasOptimiser):
     """Momentum whose velocity carries the learning rate, which decays with every batch."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
-        """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            for p in (p for p in group["params"] if p.grad is not None):
-                state = self.state[p]
-                if not state:
-                    state["velocity"], state["batches"] = torch.zeros_like(p), torch.tensor(0)
-                rate = group["lr"] / (1 + KERAS_DECAY * int(state["batches"]))
-                p.add_(state["velocity"].mul_(group["momentum"]).sub_(p.grad, alpha=rate))
-                state["batches"] += 1
+    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        velocity = state.setdefault("velocity", torch.zeros_like(p))
+        batches = state.setdefault("batches", torch.tensor(0))
+        rate = group["lr"] / (1 + KERAS_DECAY * int(batches))
+        p.add_(velocity.mul_(group["momentum"]).sub_(gradient, alpha=rate))
+        batches += 1
 
 
 class Rates(NamedTuple):
@@ -81,13 +87,13 @@ def make_optimiser(name: str, network: nn.Module, rates: Rates) -> torch.optim.O
     return OPTIMISERS[name]([p for p in network.parameters() if p.requires_grad], rates)
 
 
-def flatten(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's memory as named tensors."""
     state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
     return {f"{i}.{name}": torch.as_tensor(value) for i, entry in state.items() for name, value in entry.items()}
 
 
-def unflatten(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+def unflatten(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what `flatten` took out."""
     whole = optimiser.state_dict()
     for key, value in tensors.items():
