@@ -15,6 +15,7 @@ from boards import ATTACK, AWKWARD_MODELS, AWKWARD_TARGET, awkward, board
 from gatecast.errors import GatecastError, SpecError
 from gatecast.judge.board import Board
 from gatecast.show import (
+    divergence_chart,
     error_by_step_chart,
     forecast_chart,
     free_run_chart,
@@ -25,7 +26,7 @@ from gatecast.show import (
 from gatecast.show.layers import aligned
 from gatecast.show.pens import COLOURS, MUTED, OBSERVED, pens
 
-CHARTS = (split_chart, forecast_chart, free_run_chart, loss_chart, error_by_step_chart)
+CHARTS = (split_chart, forecast_chart, free_run_chart, loss_chart, error_by_step_chart, divergence_chart)
 FIELDS = {"time", "value", "model", "key", "step", "epoch", "part", "curve", "low", "high", "y2"}
 
 
@@ -132,6 +133,7 @@ def test_the_error_by_step_is_the_measured_one() -> None:
     facts = made.row("ridge").shown.free_facts
     assert facts is not None
     np.testing.assert_allclose(np.array(column(error_by_step_chart(made), "ridge"), float), facts.error, rtol=1e-5)
+    np.testing.assert_allclose(np.array(column(divergence_chart(made), "ridge"), float), facts.divergence, rtol=1e-5)
 
 
 def test_losses_keep_their_epoch_and_skip_what_is_not_finite() -> None:

@@ -118,10 +118,10 @@ def test_undefined_figures_are_a_dash(tmp_path: Path) -> None:
 
 def test_every_chart_has_its_own_text_alternative(plain: Page) -> None:
     charts = [attrs for tag, attrs in plain.tags if tag == "div" and attrs.get("class") == "chart"]
-    assert len(charts) == len(specs_of(plain)) == 5
+    assert len(charts) == len(specs_of(plain)) == 6
     labels = [str(attrs["aria-label"]) for attrs in charts]
     assert all(attrs["role"] == "img" for attrs in charts)
-    assert len(set(labels)) == 5
+    assert len(set(labels)) == 6
     assert all(label.startswith("Line chart") for label in labels)
 
 
@@ -170,7 +170,7 @@ def test_several_series_have_a_table_of_contents_and_a_section_each(hostile: Pag
     anchors = [str(attrs["href"]) for tag, attrs in hostile.tags if tag == "a"]
     sections = [f"#{attrs['id']}" for tag, attrs in hostile.tags if tag == "section" and "id" in attrs]
     assert anchors == sections == ["#series-1", "#series-2"]
-    assert len(specs_of(hostile)) == 10
+    assert len(specs_of(hostile)) == 12
 
 
 def test_a_board_of_baselines_has_no_loss_chart_and_no_empty_section(tmp_path: Path) -> None:

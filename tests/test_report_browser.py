@@ -73,7 +73,7 @@ def requests(browser: webdriver.Chrome) -> list[str]:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_chart_draws_inside_its_box(browser: webdriver.Chrome, page: Path, width: int) -> None:
     open_page(browser, page, width)
-    assert len(boxes(browser)) == 10
+    assert len(boxes(browser)) == 12
     for box in boxes(browser):
         drawing = box.find_element(By.CSS_SELECTOR, "svg")
         assert drawing.size["height"] > 150

@@ -1,6 +1,7 @@
 """Stage 8: draws frozen results and computes nothing: charts (Altair) and one self-contained HTML report."""
 
 from gatecast.show.charts import (
+    divergence_chart,
     error_by_step_chart,
     forecast_chart,
     free_run_chart,
@@ -11,6 +12,7 @@ from gatecast.show.charts import (
 from gatecast.show.report import report
 
 __all__ = [
+    "divergence_chart",
     "error_by_step_chart",
     "forecast_chart",
     "free_run_chart",

@@ -5,7 +5,7 @@ In a notebook the chart draws itself, and a click on a name in its legend shows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from jaxtyping import Float64
 from gatecast.data.calendar import Times
 from gatecast.errors import GatecastError, check_choice
 from gatecast.forecast.result import Forecast
-from gatecast.judge.board import Board, Row
+from gatecast.judge.board import Board, FreeRunFacts, Row
 from gatecast.show import layers
 from gatecast.show.files import write_atomic
 from gatecast.show.layers import Records
@@ -99,21 +99,38 @@ def free_run_chart(board: Board, names: Iterable[str] | None = None) -> alt.Laye
 
 def error_by_step_chart(board: Board, names: Iterable[str] | None = None) -> alt.LayerChart:
     """Absolute error of each free run by step from its origin; raises where no model ran."""
+    what = f"|error| of {layers.one_line(board.test.target)}"
+    return _by_step(board, names, ("Free run: error by step", what), lambda facts: facts.error)
+
+
+def divergence_chart(board: Board, names: Iterable[str] | None = None) -> alt.LayerChart:
+    """Distance of each free run from the same model's one-step forecasts, by step; raises where no model ran."""
+    what = f"|free run - one step| of {layers.one_line(board.test.target)}"
+    return _by_step(board, names, ("Free run: distance from one step", what), lambda facts: facts.divergence)
+
+
+def _by_step(
+    board: Board,
+    names: Iterable[str] | None,
+    words: tuple[str, str],
+    pick: Callable[[FreeRunFacts], np.ndarray],
+) -> alt.LayerChart:
+    """One line per free run over its steps; `words`: the title and what the lines are."""
     rows = [row for row in _chosen(board, names) if row.shown.free_facts is not None]
     if not rows:
         raise GatecastError("no free run to draw", "choose a model that ran free; the board's rows say why one did not")
-    errors = [row.shown.free_facts.error for row in rows if row.shown.free_facts is not None]
+    values = [pick(row.shown.free_facts) for row in rows if row.shown.free_facts is not None]
     all_pens = pens(board)
     drawn = {row.name: all_pens[row.name] for row in rows}
-    steps = max(len(error) for error in errors)
-    records = layers.wide("step", range(1, steps + 1), [_padded(error, steps) for error in errors])
+    steps = max(len(each) for each in values)
+    records = layers.wide("step", range(1, steps + 1), [_padded(each, steps) for each in values])
     x = layers.step_axis("step")
-    y = alt.Y("value:Q", title=f"|error| of {layers.one_line(board.test.target)}", scale=alt.Scale(zero=True))
+    y = alt.Y("value:Q", title=words[1], scale=alt.Scale(zero=True))
     rule = layers.reading_rule(records, list(drawn), x, alt.Tooltip("step:Q", title="step"))
     return layers.dress(
         [layers.lines(records, drawn, layers.toggle(drawn), x, y), rule],
-        "Free run: error by step",
-        f"Line chart of the absolute error of {board.test.target} over {steps} steps of free runs by {_listing(rows)}.",
+        words[0],
+        f"Line chart of {words[1]} over {steps} steps of free runs by {_listing(rows)}.",
     )
 
 

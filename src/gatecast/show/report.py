@@ -31,6 +31,7 @@ FIGURES: tuple[tuple[Callable[[Board], alt.LayerChart], str], ...] = (
     ),
     (charts.free_run_chart, "All from one origin, with no look at the truth after the dashed line."),
     (charts.error_by_step_chart, "Distance between free run and truth, step by step."),
+    (charts.divergence_chart, "Distance between a model's free run and its own one-step forecasts, step by step."),
     (charts.loss_chart, "Solid: training; dashed: held back; the dot marks the weights that were kept."),
 )
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -157,7 +158,7 @@ def _figures(board: Board) -> Iterator[tuple[dict[str, Any], str]]:
     """The charts this board has, as specifications that fill their box and take the page's ink."""
     missing: set[object] = set()
     if not any(row.shown.free_run for row in board.rows):
-        missing |= {charts.free_run_chart, charts.error_by_step_chart}
+        missing |= {charts.free_run_chart, charts.error_by_step_chart, charts.divergence_chart}
     if not any(curve.train for row in board.rows for curve in row.shown.losses):
         missing.add(charts.loss_chart)
     for draw, help_text in FIGURES:
