@@ -8,7 +8,7 @@ Source: keras/src/optimizers/rmsprop.py and sgd.py of Keras 3; the decay is Kera
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ KERAS_EPSILON = 1e-7
 KERAS_DECAY = 1e-7
 
 
-class KerasOptimiser(torch.optim.Optimizer):
+class KerasOptimiser(torch.optim.Optimizer, ABC):
     """An update rule applied to every parameter that has a gradient."""
 
     @torch.no_grad()
@@ -43,8 +43,9 @@ class KerasRMSprop(KerasOptimiser):
         super().__init__(params, {"lr": lr})
 
     def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-        square = state.setdefault("square", torch.zeros_like(p))
-        square.mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
+        if not state:
+            state["square"] = torch.zeros_like(p)
+        square = state["square"].mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
         p.addcdiv_(gradient, (square + KERAS_EPSILON).sqrt_(), value=-group["lr"])
 
 
@@ -55,11 +56,11 @@ class KerasSGD(KerasOptimiser):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-        velocity = state.setdefault("velocity", torch.zeros_like(p))
-        batches = state.setdefault("batches", torch.tensor(0))
-        rate = group["lr"] / (1 + KERAS_DECAY * int(batches))
-        p.add_(velocity.mul_(group["momentum"]).sub_(gradient, alpha=rate))
-        batches += 1
+        if not state:
+            state["velocity"], state["batches"] = torch.zeros_like(p), torch.tensor(0)
+        rate = group["lr"] / (1 + KERAS_DECAY * int(state["batches"]))
+        p.add_(state["velocity"].mul_(group["momentum"]).sub_(gradient, alpha=rate))
+        state["batches"] += 1
 
 
 class Rates(NamedTuple):
