@@ -50,12 +50,26 @@ def test_a_changed_byte_anywhere_in_facts_or_tensors_is_noticed(saved, tmp_path)
 
 def test_a_newer_format_asks_for_a_newer_release(saved, tmp_path):
     with safe_open(saved[1], framework="numpy") as file:
-        marks = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in container.read(saved[1], KIND)[0]}
-    facts = {**json.loads(marks["facts"]), "format": 2, "version": "9.9"}
+        mark = json.loads(file.metadata()[container.MARK])
+    facts = {**json.loads(mark["facts"]), "format": 2, "version": "9.9"}
     path = tmp_path / "newer.gatecast"
-    path.write_bytes(to_bytes(tensors, {**marks, "facts": json.dumps(facts)}))
+    newer = {container.MARK: json.dumps({**mark, "facts": json.dumps(facts)})}
+    path.write_bytes(to_bytes(container.read(saved[1], KIND)[0], newer))
     with pytest.raises(ModelFileError, match=r"has format 2, written by Gatecast 9.9; this release reads format 1"):
+        load(path)
+
+
+def test_equal_models_are_equal_files(saved, tmp_path):
+    model, path = saved
+    for _ in range(20):
+        assert save(model, tmp_path / "again.gatecast").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("mark", ["[]", '{"facts": 3}', '{"facts": "[]"}', "not json"])
+def test_a_mark_that_is_not_ours_is_refused(mark, tmp_path):
+    path = tmp_path / "odd.gatecast"
+    path.write_bytes(to_bytes({"a": np.zeros(3)}, {container.MARK: mark}))
+    with pytest.raises(ModelFileError, match=r"not a (whole )?Gatecast model file"):
         load(path)
 
 

@@ -18,6 +18,8 @@ from gatecast.errors import ModelFileError
 from gatecast.show.files import write_atomic
 
 FORMAT = 1
+MARK = "gatecast"
+"""The one metadata entry: safetensors writes several in no fixed order, and equal models shall be equal files."""
 Tensors = dict[str, np.ndarray]
 
 
@@ -25,7 +27,8 @@ def write(path: Path, kind: str, tensors: Tensors, facts: dict[str, Any]) -> Pat
     """Put tensors and JSON facts into one file, in place of the one before."""
     text = json.dumps({"format": FORMAT, "kind": kind, **facts}, allow_nan=False)
     solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    return write_atomic(path, to_bytes(solid, {"facts": text, "sha256": _digest(solid, text)}))
+    mark = json.dumps({"sha256": _digest(solid, text), "facts": text})
+    return write_atomic(path, to_bytes(solid, {MARK: mark}))
 
 
 def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
@@ -35,14 +38,14 @@ def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            marks = file.metadata() or {}
-            facts = _facts(path, kind, marks)
+            mark = json.loads((file.metadata() or {}).get(MARK, "{}"))
+            facts = _facts(path, kind, mark)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except FileNotFoundError as cause:
         raise ModelFileError(f"no file '{path}'", "check the path") from cause
     except (SafetensorError, OSError, ValueError) as cause:
         raise ModelFileError(f"'{path}' is not a whole Gatecast {kind} file: {cause}", _AGAIN) from cause
-    if _digest(tensors, marks["facts"]) != marks.get("sha256"):
+    if _digest(tensors, mark["facts"]) != mark.get("sha256"):
         raise ModelFileError(f"'{path}' was changed after it was written: its checksum does not match", _AGAIN)
     return tensors, facts
 
@@ -50,9 +53,10 @@ def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
 _AGAIN = "save it again, or restore it from a copy"
 
 
-def _facts(path: Path, kind: str, marks: dict[str, str]) -> dict[str, Any]:
+def _facts(path: Path, kind: str, mark: Any) -> dict[str, Any]:
     """The JSON facts, once format and kind are known to be ours."""
-    facts = json.loads(marks["facts"]) if "facts" in marks else None
+    text = mark.get("facts") if isinstance(mark, dict) else None
+    facts = json.loads(text) if isinstance(text, str) else None
     if not isinstance(facts, dict) or facts.get("kind") != kind:
         raise ModelFileError(f"'{path}' is not a Gatecast {kind} file", "use a file written by Gatecast")
     if facts.get("format") != FORMAT:
