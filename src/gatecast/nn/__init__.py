@@ -1,1 +1,12 @@
-"""Stage 3: recurrent cells, stacks and initial weights; usable alone with any PyTorch code."""
+"""Stage 3: recurrent layers on native kernels, reference cells, stacks; usable alone with any PyTorch code.
+
+`LSTM`, `GRU` and `RNN` are drop-ins for torch.nn's; `accelerate(model)` puts them into a model that exists;
+`layer.stream()` reads one row at a time; `record` hands out gates and states. `python -m gatecast.nn` says what runs.
+"""
+
+from gatecast.nn.accelerate import Acceleration, accelerate
+from gatecast.nn.record import LayerRecord, record
+from gatecast.nn.recurrent import GRU, LSTM, RNN
+from gatecast.nn.stream import Stream
+
+__all__ = ["GRU", "LSTM", "RNN", "Acceleration", "LayerRecord", "Stream", "accelerate", "record"]

@@ -8,16 +8,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatecast.nn import ops
+from gatecast.nn.recurrent import GRU, LSTM, RNN, covered, description, needs_gradient, weights_of
 from gatecast.nn.spec import StackSpec
 
-MODULES: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+MODULES: dict[str, Callable[..., nn.RNNBase]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
 class Stack(nn.Module):
     """Recurrent layers of any cells on top of each other, with dropout after every layer.
 
     Reads x [B, T, D] from a zero state and returns the newest state of the top layer, [B, F]; for a bidirectional
-    top layer the final states of both directions. Dropout masks come from `generator`, never from the global one.
+    top layer the final states of both directions. The native kernels run all layers in one call; where they do not
+    cover one, torch.nn runs layer by layer. Dropout masks come from `generator`, never from the global one.
     """
 
     def __init__(self, spec: StackSpec, inputs: int, dropout: float, generator: torch.Generator) -> None:
@@ -33,6 +36,8 @@ class Stack(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B F"]:
         """The newest state of the top layer."""
+        if covered(self._recurrent()[0], x, None):
+            return self._drop(self._on_kernels(x))
         for layer in self.layers[:-1]:
             x = self._drop(layer(x)[0])
         x = self.layers[-1](x)[0]
@@ -40,6 +45,19 @@ class Stack(nn.Module):
         if top.bidirectional:
             newest = torch.cat([newest[:, : top.units], x[:, 0, top.units :]], dim=1)  # [B, 2H]
         return self._drop(newest)
+
+    def _on_kernels(self, x: Tensor) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        seed = torch.randint(2**63 - 1, (), generator=self.generator) if dropout else None
+        weights = [weight for layer in self._recurrent() for weight in weights_of(layer)]
+        facts = ops.Facts(description(*self._recurrent()), True, dropout)
+        states = ops.recurrent(x, (None, None), weights, facts, seed, needs_gradient(x, *weights), False)[1]
+        top = self.spec.layers[-1]
+        newest = states[-top.width * len(x) :].view(-1, len(x), top.units)  # [1 or 2, B, H]
+        return newest[0] if len(newest) == 1 else torch.cat(newest.unbind(), dim=1)  # [B, F]
+
+    def _recurrent(self) -> list[nn.RNNBase]:
+        return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
 
     def _drop(self, x: Tensor) -> Tensor:
         if not self.training or self.dropout == 0:

@@ -1,0 +1,136 @@
+#include "pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+namespace gatecast {
+namespace {
+
+constexpr int spins = 20000;  // some 50 microseconds: a training step calls again soon
+
+inline void relax() {
+#if defined(__x86_64__) || defined(_M_X64)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Denormals to zero while tasks run: backward passes through time make many, and each costs a hundred cycles.
+class FlushDenormals {
+#if defined(__x86_64__) || defined(_M_X64)
+    unsigned before_ = _mm_getcsr();
+
+   public:
+    FlushDenormals() { _mm_setcsr(before_ | 0x8040u); }
+    ~FlushDenormals() { _mm_setcsr(before_); }
+#elif defined(__aarch64__)
+    std::uint64_t before_;
+
+   public:
+    FlushDenormals() {
+        asm volatile("mrs %0, fpcr" : "=r"(before_));
+        asm volatile("msr fpcr, %0" ::"r"(before_ | (1ull << 24)));
+    }
+    ~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(before_)); }
+#endif
+};
+
+class Pool {
+   public:
+    bool try_run(int threads, int count, const std::function<void(int)>& task) {
+        std::unique_lock<std::mutex> only(caller_, std::try_to_lock);
+        if (!only.owns_lock()) return false;
+        const int helpers = std::min(threads, count) - 1;
+        while (int(threads_.size()) < helpers) add_thread();
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            task_ = &task;
+            count_ = count;
+            next_.store(0);
+            helpers_ = helpers;
+            left_.store(helpers);
+            round_.fetch_add(1);
+        }
+        wake_.notify_all();
+        work();
+        for (int i = 0; left_.load() != 0; i++) i < spins ? relax() : std::this_thread::yield();
+        return true;
+    }
+
+   private:
+    void add_thread() {
+        const int number = int(threads_.size());
+        threads_.emplace_back([this, number, seen = round_.load()]() mutable { live(number, seen); });
+        threads_.back().detach();
+    }
+
+    void live(int number, unsigned seen) {
+        FlushDenormals flush;
+        for (;;) {
+            for (int i = 0; i < spins && round_.load() == seen; i++) relax();
+            std::unique_lock<std::mutex> lock(mutex_);
+            wake_.wait(lock, [&] { return round_.load() != seen; });
+            seen = round_.load();
+            if (number >= helpers_) continue;
+            lock.unlock();
+            work();
+            left_.fetch_sub(1);
+        }
+    }
+
+    void work() {
+        for (int i; (i = next_.fetch_add(1)) < count_;) (*task_)(i);
+    }
+
+    std::mutex caller_, mutex_;
+    std::condition_variable wake_;
+    std::vector<std::thread> threads_;
+    const std::function<void(int)>* task_ = nullptr;
+    int count_ = 0, helpers_ = 0;
+    std::atomic<int> next_{0}, left_{0};
+    std::atomic<unsigned> round_{0};
+};
+
+// Never destroyed: its threads sleep in it until the process ends. A forked child has no threads and makes a new one.
+Pool*& pool() {
+    static Pool* the = [] {
+#if !defined(_WIN32)
+        pthread_atfork(nullptr, nullptr, [] { pool() = new Pool; });
+#endif
+        return new Pool;
+    }();
+    return the;
+}
+
+}  // namespace
+
+void run_parallel(int threads, int count, const std::function<void(int)>& task) {
+    FlushDenormals flush;
+    if (threads > 1 && count > 1 && pool()->try_run(threads, count, task)) return;
+    for (int i = 0; i < count; i++) task(i);
+}
+
+int available_processors() {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace gatecast
