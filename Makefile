@@ -1,10 +1,14 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 
-.PHONY: run test check clean
+KERNELS := $(wildcard kernels/*.cpp kernels/*.hpp kernels/CMakeLists.txt)
+
+.PHONY: run test check sanitize bench clean
 
 run: $(INSTALLED)
 	.venv/bin/gatecast run -o out
+
+test check: export GATECAST_REQUIRE_NATIVE = 1
 
 test: $(INSTALLED)
 	.venv/bin/ruff check
@@ -15,12 +19,16 @@ test: $(INSTALLED)
 check: $(INSTALLED)
 	.venv/bin/pytest -q -m slow
 
+sanitize:
+	tools/sanitize.sh
+
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache
 
 $(PYTHON):
 	python3 -m venv .venv
 
-$(INSTALLED): pyproject.toml constraints.txt | $(PYTHON)
+$(INSTALLED): pyproject.toml constraints.txt $(KERNELS) | $(PYTHON)
 	$(PYTHON) -m pip install -q -c constraints.txt -e ".[dev]"
+	@$(PYTHON) -c "from gatecast.nn import native; print('recurrent layers run on', native.describe())"
 	touch $@

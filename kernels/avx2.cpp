@@ -2,6 +2,6 @@
 #define GATECAST_ISA avx2
 #define GATECAST_VECTOR_BYTES 32
 #define GATECAST_PANEL_ROWS 6
-#define GATECAST_PRODUCT_D 3
-#define GATECAST_PRODUCT_X 4
+#define GATECAST_PRODUCT_D 4
+#define GATECAST_PRODUCT_X 3
 #include "table.hpp"

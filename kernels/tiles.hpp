@@ -6,6 +6,8 @@
 // product   w[m][n] = sum over time and lanes of d[m] x[n]: a dot-product tile, its lanes added at the end.
 #pragma once
 
+#include <utility>
+
 #include "isa.hpp"
 
 namespace gatecast {
@@ -67,22 +69,19 @@ void panel(const S* a, Segment<S> x, Segment<S> h, Start start, const S* bias, S
 template <class S>
 using Panel = void (*)(const S*, Segment<S>, Segment<S>, Start, const S*, S*);
 
+// The panels of 1, 2, ... rows.
 template <class S, int... R>
-struct Numbers {
-    static constexpr Panel<S> all[] = {&panel<S, R + 1>...};
-};
+constexpr Panel<S> panel_of(std::integer_sequence<int, R...>, Index rows) {
+    constexpr Panel<S> all[] = {&panel<S, R + 1>...};
+    return all[rows - 1];
+}
 
-template <class S, int N, int... R>
-struct Panels : Panels<S, N - 1, N - 1, R...> {};
-template <class S, int... R>
-struct Panels<S, 0, R...> : Numbers<S, R...> {};
-
-// Calls f(first row, rows) for panels of nearly equal height.
-template <class S, class F>
-GATECAST_INLINE void for_panels(Index rows, F f) {
-    const Index count = (rows + Tile<S>::rows - 1) / Tile<S>::rows;
-    for (Index p = 0, at = 0; p < count; p++) {
-        const Index height = rows / count + (p < rows % count);
+// Calls f(first, count) for the fewest parts of at most `most` rows, of nearly equal height.
+template <class F>
+GATECAST_INLINE void in_parts(Index rows, Index most, F f) {
+    const Index parts = (rows + most - 1) / most;
+    for (Index p = 0, at = 0; p < parts; p++) {
+        const Index height = rows / parts + (p < rows % parts);
         f(at, height);
         at += height;
     }
@@ -91,8 +90,8 @@ GATECAST_INLINE void for_panels(Index rows, F f) {
 template <class S>
 void multiply(const S* packed, Index rows, Segment<S> x, Segment<S> h, Start start, const S* bias, S* to) {
     const Index depth = x.count + h.count;
-    for_panels<S>(rows, [&](Index m, Index height) {
-        const Panel<S> run = Panels<S, Tile<S>::rows>::all[height - 1];
+    in_parts(rows, Tile<S>::rows, [&](Index m, Index height) {
+        const Panel<S> run = panel_of<S>(std::make_integer_sequence<int, Tile<S>::rows>(), height);
         run(packed + m * depth, x, h, start, bias ? bias + m : nullptr, to + m * lanes_of<S>);
     });
 }
@@ -100,7 +99,7 @@ void multiply(const S* packed, Index rows, Segment<S> x, Segment<S> h, Start sta
 // Pack `rows` x `depth` values w(row, k) into panels.
 template <class S, class W>
 GATECAST_INLINE S* pack(Index rows, Index depth, S* to, W w) {
-    for_panels<S>(rows, [&](Index m, Index height) {
+    in_parts(rows, Tile<S>::rows, [&](Index m, Index height) {
         for (Index k = 0; k < depth; k++)
             for (Index i = 0; i < height; i++) to[m * depth + k * height + i] = w(m + i, k);
     });
@@ -108,27 +107,18 @@ GATECAST_INLINE S* pack(Index rows, Index depth, S* to, W w) {
 }
 
 
-// [a0 + a1, ...]: adds the halves of every segment of `segment` lanes of a and b, a's sum before b's.
+// Adds the halves of every segment of `segment` lanes of a and b: a's sums stand before b's.
 template <class S, int segment, int... P>
-struct Fold {
-    static constexpr int width = Simd<S>::width, half = segment / 2;
-    static constexpr int from(int p) {
-        return p % segment < half ? p : p - half + width;  // from a, or from b
-    }
-    static GATECAST_INLINE Vec<S> add(Vec<S> a, Vec<S> b) {
+GATECAST_INLINE Vec<S> fold(Vec<S> a, Vec<S> b, std::integer_sequence<int, P...>) {
+    constexpr int width = Simd<S>::width, half = segment / 2;
+    constexpr auto from = [](int p) { return p % segment < half ? p : p - half + width; };  // a's lane, or b's
 #if defined(__clang__)
-        return __builtin_shufflevector(a, b, from(P)...) + __builtin_shufflevector(a, b, (from(P) + half)...);
+    return __builtin_shufflevector(a, b, from(P)...) + __builtin_shufflevector(a, b, (from(P) + half)...);
 #else
-        typedef decltype(Vec<S>{} < Vec<S>{}) Mask;
-        return __builtin_shuffle(a, b, Mask{from(P)...}) + __builtin_shuffle(a, b, Mask{(from(P) + half)...});
+    typedef decltype(a < b) Mask;
+    return __builtin_shuffle(a, b, Mask{from(P)...}) + __builtin_shuffle(a, b, Mask{(from(P) + half)...});
 #endif
-    }
-};
-
-template <class S, int segment, int N, int... P>
-struct Folding : Folding<S, segment, N - 1, N - 1, P...> {};
-template <class S, int segment, int... P>
-struct Folding<S, segment, 0, P...> : Fold<S, segment, P...> {};
+}
 
 // The lane sums of `width` vectors, as the lanes of one vector.
 template <class S, int count = Simd<S>::width>
@@ -139,7 +129,7 @@ GATECAST_INLINE Vec<S> lane_sums(const Vec<S>* v) {
         Vec<S> half[count / 2];
 #pragma GCC unroll 16
         for (int i = 0; i < count / 2; i++)
-            half[i] = Folding<S, count, Simd<S>::width>::add(v[i], v[i + count / 2]);
+            half[i] = fold<S, count>(v[i], v[i + count / 2], std::make_integer_sequence<int, Simd<S>::width>());
         return lane_sums<S, count / 2>(half);
     }
 }
@@ -174,19 +164,24 @@ void product_tile(const Product<S>& p, Index m, Index n) {
     }
 }
 
-template <class S, int M, int N>
-void product_row(const Product<S>& p, Index m) {
-    Index n = 0;
-    for (; n + N <= p.columns; n += N) product_tile<S, M, N>(p, m, n);
-    for (; n < p.columns; n++) product_tile<S, M, 1>(p, m, n);
+template <class S>
+using ProductTile = void (*)(const Product<S>&, Index, Index);
+
+// The tiles of 1, 2, ... rows by 1, 2, ... columns.
+template <class S, int... T>
+constexpr ProductTile<S> product_tile_of(std::integer_sequence<int, T...>, Index rows, Index columns) {
+    constexpr int wide = Tile<S>::x;
+    constexpr ProductTile<S> all[] = {&product_tile<S, T / wide + 1, T % wide + 1>...};
+    return all[(rows - 1) * wide + columns - 1];
 }
 
 template <class S>
 void product(const Product<S>& p) {
-    constexpr int M = Tile<S>::d, N = Tile<S>::x;
-    Index m = 0;
-    for (; m + M <= p.rows; m += M) product_row<S, M, N>(p, m);
-    for (; m < p.rows; m++) product_row<S, 1, N>(p, m);
+    constexpr auto tiles = std::make_integer_sequence<int, Tile<S>::d * Tile<S>::x>();
+    in_parts(p.rows, Tile<S>::d, [&](Index m, Index rows) {
+        in_parts(p.columns, Tile<S>::x,
+                 [&](Index n, Index columns) { product_tile_of<S>(tiles, rows, columns)(p, m, n); });
+    });
 }
 
 template <class S>

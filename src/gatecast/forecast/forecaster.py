@@ -17,6 +17,7 @@ from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.forecast.modes import Rolling, direct, free_run, one_step
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
+from gatecast.nn import feedback, native
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import trainable
 from gatecast.prepare.fill import begun, fill
@@ -148,7 +149,11 @@ class Forecaster(Method):
             with torch.inference_mode():
                 return torch.stack([network(x) for network in networks]).double().mean(dim=0).numpy()
 
-        return Rolling(step, self.transform_, self.plan_.lookback)
+        def feed(window: Float64[np.ndarray, "N L C"], steps: int) -> Float64[np.ndarray, "N steps C"]:
+            readers = [network.reader() for network in networks]
+            return feedback.free_run(readers, torch.from_numpy(window).float(), steps).numpy()
+
+        return Rolling(step, self.transform_, self.plan_.lookback, feed if native.kernels is not None else None)
 
     def _ahead(self, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
         return one_step(self._rolling(), values, anchors)

@@ -18,16 +18,21 @@ from gatecast.prepare.scale import Transform
 from gatecast.prepare.window import past_matrix
 
 Step = Callable[[Float64[np.ndarray, "B L C"]], Float64[np.ndarray, "B K P"]]
+Feed = Callable[[Float64[np.ndarray, "N L C"], int], Float64[np.ndarray, "N K C"]]
 CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class Rolling:
-    """A fitted map from a scaled window of C columns to the next K rows of its first P columns (the target first)."""
+    """A fitted map from a scaled window of C columns to the next K rows of its first P columns (the target first).
+
+    `feed`, where there is one, is the feedback loop over `step` in one native call.
+    """
 
     step: Step
     transform: Transform
     lookback: int
+    feed: Feed | None = None
 
     @property
     def need(self) -> int:
@@ -62,14 +67,21 @@ def free_run(
     """
     values = model.transform.usable(values)
     window = past_matrix(model.transform.apply(values), origins, model.lookback)
-    path = np.empty((len(origins), steps, values.shape[1]))
+    path = model.feed(window, steps) if model.feed else _fed_back(model.step, window, steps)
+    return model.transform.invert(path, values[origins])[..., 0]  # [N, steps]
+
+
+def _fed_back(step: Step, window: Float64[np.ndarray, "N L C"], steps: int) -> Float64[np.ndarray, "N steps C"]:
+    """Scaled rows, each forecast from a window that ends with the ones before it."""
+    columns = window.shape[2]
+    path = np.empty((len(window), steps, columns))
     for k in range(steps):
-        ahead = model.step(window)[:, 0]  # [N, P]
-        if ahead.shape[1] != values.shape[1]:
+        ahead = step(window)[:, 0]  # [N, P]
+        if ahead.shape[1] != columns:
             raise ForecastError(
-                f"no free run: the model reads {values.shape[1]} columns and predicts {ahead.shape[1]} of them",
+                f"no free run: the model reads {columns} columns and predicts {ahead.shape[1]} of them",
                 "fit it with predicts='all', or let it read the target alone",
             )
         path[:, k] = ahead
         window = np.concatenate([window[:, 1:], ahead[:, None]], axis=1)  # [N, L, C]
-    return model.transform.invert(path, values[origins])[..., 0]  # [N, steps]
+    return path

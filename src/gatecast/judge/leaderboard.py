@@ -28,6 +28,7 @@ from gatecast.judge.freerun import free_run_facts
 from gatecast.judge.metrics import coverage, score
 from gatecast.judge.significance import diebold_mariano, holm
 from gatecast.judge.verdict import free_run_verdict, one_step_verdict
+from gatecast.nn import native
 from gatecast.prepare.fill import fill
 from gatecast.prepare.split import split
 from gatecast.train.loop import Watch
@@ -94,7 +95,7 @@ def leaderboard(
     methods = _methods(models)
     trials = [trial_of(series, test_from, season, early_start) for series in panel]
     boards = tuple(_board(trial, methods, list(chosen), watch) for trial in trials)
-    versions = tuple((name, version(name)) for name in PACKAGES)
+    versions = (*((name, version(name)) for name in PACKAGES), ("recurrent layers", native.describe()))
     settings = (("test from", str(test_from)), ("seeds", ", ".join(map(str, chosen))), ("fill", panel.fill))
     return Leaderboard(boards, "", versions, settings)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatecast.nn import ops
+from gatecast.nn.feedback import Reader
 from gatecast.nn.recurrent import GRU, LSTM, RNN, covered, description, needs_gradient, weights_of
 from gatecast.nn.spec import StackSpec
 
@@ -36,7 +37,7 @@ class Stack(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B F"]:
         """The newest state of the top layer."""
-        if covered(self._recurrent()[0], x, None):
+        if covered(self.recurrent()[0], x, None):
             return self._drop(self._on_kernels(x))
         for layer in self.layers[:-1]:
             x = self._drop(layer(x)[0])
@@ -49,14 +50,15 @@ class Stack(nn.Module):
     def _on_kernels(self, x: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         seed = torch.randint(2**63 - 1, (), generator=self.generator) if dropout else None
-        weights = [weight for layer in self._recurrent() for weight in weights_of(layer)]
-        facts = ops.Facts(description(*self._recurrent()), True, dropout)
+        weights = [weight for layer in self.recurrent() for weight in weights_of(layer)]
+        facts = ops.Facts(description(*self.recurrent()), True, dropout)
         states = ops.recurrent(x, (None, None), weights, facts, seed, needs_gradient(x, *weights), False)[1]
         top = self.spec.layers[-1]
         newest = states[-top.width * len(x) :].view(-1, len(x), top.units)  # [1 or 2, B, H]
         return newest[0] if len(newest) == 1 else torch.cat(newest.unbind(), dim=1)  # [B, F]
 
-    def _recurrent(self) -> list[nn.RNNBase]:
+    def recurrent(self) -> list[nn.RNNBase]:
+        """The layers, from the input up."""
         return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -93,6 +95,14 @@ class Network(nn.Module):
         if self.lags:
             y = y + x[:, -self.lags :].flatten(1) @ self.skip_weight + self.skip_bias
         return y.view(-1, *self.outputs)  # [B, K, P]
+
+    def reader(self) -> Reader:
+        """The network's first step as a free run reads it."""
+        first = self.outputs[1]
+        head = (self.head.weight[:first], self.head.bias[:first])
+        if not self.lags:
+            return Reader(self.stack.recurrent(), *head)
+        return Reader(self.stack.recurrent(), *head, self.skip_weight[:, :first], self.skip_bias[:first], self.lags)
 
     def set_skip(self, weight: Float[Tensor, "LD KP"], bias: Float[Tensor, "KP"]) -> None:
         """Fix the linear part and start its correction at zero."""
