@@ -20,7 +20,7 @@
 namespace gatecast {
 namespace {
 
-constexpr int spins = 20000;  // some 50 microseconds: a training step calls again soon
+constexpr int spins = 2000;  // some tens of microseconds: a training step calls again soon
 
 inline void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -68,7 +68,9 @@ class Pool {
         }
         wake_.notify_all();
         work();
-        for (int i = 0; left_.load() != 0; i++) i < spins ? relax() : std::this_thread::yield();
+        spin([&] { return left_.load() == 0; });
+        std::unique_lock<std::mutex> lock(mutex_);
+        done_.wait(lock, [&] { return left_.load() == 0; });
         return true;
     }
 
@@ -82,15 +84,21 @@ class Pool {
     void live(int number, unsigned seen) {
         FlushDenormals flush;
         for (;;) {
-            for (int i = 0; i < spins && round_.load() == seen; i++) relax();
+            spin([&] { return round_.load() != seen; });
             std::unique_lock<std::mutex> lock(mutex_);
             wake_.wait(lock, [&] { return round_.load() != seen; });
             seen = round_.load();
             if (number >= helpers_) continue;
             lock.unlock();
             work();
-            left_.fetch_sub(1);
+            lock.lock();
+            if (left_.fetch_sub(1) == 1) done_.notify_one();
         }
+    }
+
+    template <class Condition>
+    static void spin(Condition met) {
+        for (int i = 0; i < spins && !met(); i++) relax();
     }
 
     void work() {
@@ -98,7 +106,7 @@ class Pool {
     }
 
     std::mutex caller_, mutex_;
-    std::condition_variable wake_;
+    std::condition_variable wake_, done_;
     std::vector<std::thread> threads_;
     const std::function<void(int)>* task_ = nullptr;
     int count_ = 0, helpers_ = 0;

@@ -165,7 +165,7 @@ def _one_epoch(task: Task, optimiser: torch.optim.Optimizer, monitor: Monitor) -
         optimiser.zero_grad()
         loss.backward()
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(task.network.parameters(), clip)
+            torch.nn.utils.clip_grad_norm_(task.network.parameters(), clip, foreach=True)
         optimiser.step()
         total += loss.detach() * len(batch)
         seen += len(batch)

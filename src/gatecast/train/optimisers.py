@@ -19,21 +19,24 @@ RHO = 0.9
 KERAS_EPSILON = 1e-7
 KERAS_DECAY = 1e-7
 
+Tensors = list[Tensor]
+Memory = dict[str, Tensor]
+
 
 class KerasOptimiser(torch.optim.Optimizer, ABC):
-    """An update rule applied to every parameter that has a gradient."""
+    """An update rule applied to all parameters that have a gradient, each operation for all of them at once."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure: plain gradient steps
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, p.grad, self.state[p], group)
+            moving = [p for p in group["params"] if p.grad is not None]
+            if moving:
+                self._update(moving, [p.grad for p in moving], [self.state[p] for p in moving], group)
 
     @abstractmethod
-    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-        """Move `p` in place; `state` is its memory, empty at first."""
+    def _update(self, moving: Tensors, gradients: Tensors, states: list[Memory], group: dict[str, Any]) -> None:
+        """Move the parameters in place; each state is a parameter's memory, empty at first."""
 
 
 class KerasRMSprop(KerasOptimiser):
@@ -42,11 +45,16 @@ class KerasRMSprop(KerasOptimiser):
     def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
         super().__init__(params, {"lr": lr})
 
-    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-        if not state:
-            state["square"] = torch.zeros_like(p)
-        square = state["square"].mul_(RHO).addcmul_(gradient, gradient, value=1 - RHO)
-        p.addcdiv_(gradient, (square + KERAS_EPSILON).sqrt_(), value=-group["lr"])
+    def _update(self, moving: Tensors, gradients: Tensors, states: list[Memory], group: dict[str, Any]) -> None:
+        for state, p in zip(states, moving, strict=True):
+            if not state:
+                state["square"] = torch.zeros_like(p)
+        squares = [state["square"] for state in states]
+        torch._foreach_mul_(squares, RHO)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - RHO)
+        roots = torch._foreach_add(squares, KERAS_EPSILON)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_addcdiv_(moving, gradients, roots, value=-group["lr"])
 
 
 class KerasSGD(KerasOptimiser):
@@ -55,12 +63,15 @@ class KerasSGD(KerasOptimiser):
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    def _update(self, p: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
-        if not state:
-            state["velocity"], state["batches"] = torch.zeros_like(p), torch.tensor(0)
-        rate = group["lr"] / (1 + KERAS_DECAY * int(state["batches"]))
-        p.add_(state["velocity"].mul_(group["momentum"]).sub_(gradient, alpha=rate))
-        state["batches"] += 1
+    def _update(self, moving: Tensors, gradients: Tensors, states: list[Memory], group: dict[str, Any]) -> None:
+        for state, p in zip(states, moving, strict=True):
+            if not state:
+                state["velocity"], state["batches"] = torch.zeros_like(p), torch.tensor(0)
+        velocities = [state["velocity"] for state in states]
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, gradients, alpha=-group["lr"] / (1 + KERAS_DECAY * int(states[0]["batches"])))
+        torch._foreach_add_(moving, velocities)
+        torch._foreach_add_([state["batches"] for state in states], 1)
 
 
 class Rates(NamedTuple):
@@ -74,10 +85,14 @@ class Rates(NamedTuple):
 Make = Callable[[list[nn.Parameter], Rates], torch.optim.Optimizer]
 
 OPTIMISERS: dict[str, Make] = {
-    "sgd": lambda p, r: torch.optim.SGD(p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay),
-    "rmsprop": lambda p, r: torch.optim.RMSprop(p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay),
-    "adam": lambda p, r: torch.optim.Adam(p, r.learning_rate, weight_decay=r.weight_decay),
-    "adamw": lambda p, r: torch.optim.AdamW(p, r.learning_rate, weight_decay=r.weight_decay),
+    "sgd": lambda p, r: torch.optim.SGD(
+        p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay, foreach=True
+    ),
+    "rmsprop": lambda p, r: torch.optim.RMSprop(
+        p, r.learning_rate, momentum=r.momentum, weight_decay=r.weight_decay, foreach=True
+    ),
+    "adam": lambda p, r: torch.optim.Adam(p, r.learning_rate, weight_decay=r.weight_decay, fused=True),
+    "adamw": lambda p, r: torch.optim.AdamW(p, r.learning_rate, weight_decay=r.weight_decay, fused=True),
     "keras-rmsprop": lambda p, r: KerasRMSprop(p, r.learning_rate),
     "keras-sgd": lambda p, r: KerasSGD(p, r.learning_rate, r.momentum),
 }
