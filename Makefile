@@ -22,6 +22,9 @@ check: $(INSTALLED)
 sanitize:
 	tools/sanitize.sh
 
+bench: $(INSTALLED)
+	GATECAST_REQUIRE_NATIVE=1 $(PYTHON) benchmarks/bench.py $(BENCH)
+
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache
 
