@@ -140,7 +140,7 @@ const S* step(const Stack<S>& stack, const S* x, S* h, S* c) {
         Step<S> s = step_of(stack, u, x, scratch);
         s.h = s.h_next = h + u.state;
         s.c = u.layer.has_cells() ? c + u.state : nullptr;
-        s.c_next = c + u.state;
+        s.c_next = u.layer.has_cells() ? c + u.state : nullptr;
         stack.kernels.step(s);
         x = s.h;
     }

@@ -79,7 +79,8 @@ class Stack {
    public:
     Stack(const std::vector<Layer>& layers, const std::vector<Weights<S>>& weights, Isa isa);
 
-    // Copies of the weights for scans forwards, scans backwards, and single steps.
+    // Copies of the weights for scans forwards, scans backwards, and single steps. A call makes those it misses, so
+    // threads may share a stack only once they are made.
     void pack_forward(int threads);
     void pack_backward(int threads);
     void pack_steps();

@@ -7,6 +7,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 namespace gatecast {
 namespace {
@@ -24,10 +27,16 @@ struct Shelf {
     std::vector<Block> idle, lent;
 };
 
-// Never destroyed: tensors may give back after the module's end.
-Shelf& shelf() {
-    static Shelf* the = new Shelf;
-    return *the;
+// Never destroyed: tensors may give back after the module's end. A forked child starts with an empty one, since the
+// parent's may have been locked; what it inherited on loan is freed by nobody.
+Shelf*& shelf() {
+    static Shelf* the = [] {
+#if !defined(_WIN32)
+        pthread_atfork(nullptr, nullptr, [] { shelf() = new Shelf; });
+#endif
+        return new Shelf;
+    }();
+    return the;
 }
 
 Block take(std::vector<Block>& from, std::size_t i) {
@@ -50,7 +59,7 @@ void free_block(const Block& block) { ::operator delete(block.memory, std::align
 }  // namespace
 
 void* borrow(Index bytes) {
-    Shelf& s = shelf();
+    Shelf& s = *shelf();
     std::lock_guard<std::mutex> lock(s.mutex);
     std::size_t best = s.idle.size();
     for (std::size_t i = 0; i < s.idle.size(); i++)
@@ -63,7 +72,7 @@ void* borrow(Index bytes) {
 }
 
 void give_back(void* memory) {
-    Shelf& s = shelf();
+    Shelf& s = *shelf();
     std::lock_guard<std::mutex> lock(s.mutex);
     for (std::size_t i = 0; i < s.lent.size(); i++)
         if (s.lent[i].memory == memory) {
