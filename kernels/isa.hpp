@@ -27,6 +27,9 @@ struct Simd {
 template <class S>
 using Vec = typename Simd<S>::V;
 
+// Whole numbers of 64 bits, of which `times` multiplies the lower halves.
+typedef std::uint64_t Words __attribute__((vector_size(GATECAST_VECTOR_BYTES)));
+
 using VF = Vec<float>;
 using VD = Vec<double>;
 
@@ -53,6 +56,7 @@ GATECAST_INLINE VF low(VF v, VF x) { return (VF)_mm512_min_ps((__m512)v, (__m512
 GATECAST_INLINE VF high(VF v, VF x) { return (VF)_mm512_max_ps((__m512)v, (__m512)x); }
 GATECAST_INLINE VD high(VD v, VD x) { return (VD)_mm512_max_pd((__m512d)v, (__m512d)x); }
 GATECAST_INLINE VF guess(VF x) { return (VF)_mm512_rcp14_ps((__m512)x); }
+GATECAST_INLINE Words times(Words a, Words b) { return (Words)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 #elif GATECAST_VECTOR_BYTES == 32
 GATECAST_INLINE VF fma(VF a, VF b, VF c) { return (VF)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 GATECAST_INLINE VD fma(VD a, VD b, VD c) { return (VD)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
@@ -60,12 +64,16 @@ GATECAST_INLINE VF low(VF v, VF x) { return (VF)_mm256_min_ps((__m256)v, (__m256
 GATECAST_INLINE VF high(VF v, VF x) { return (VF)_mm256_max_ps((__m256)v, (__m256)x); }
 GATECAST_INLINE VD high(VD v, VD x) { return (VD)_mm256_max_pd((__m256d)v, (__m256d)x); }
 GATECAST_INLINE VF guess(VF x) { return (VF)_mm256_rcp_ps((__m256)x); }
+GATECAST_INLINE Words times(Words a, Words b) { return (Words)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 #elif defined(__aarch64__)
 GATECAST_INLINE VF fma(VF a, VF b, VF c) { return (VF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 GATECAST_INLINE VD fma(VD a, VD b, VD c) { return (VD)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 GATECAST_INLINE VF low(VF v, VF x) { return (VF)vminq_f32((float32x4_t)v, (float32x4_t)x); }
 GATECAST_INLINE VF high(VF v, VF x) { return (VF)vmaxq_f32((float32x4_t)v, (float32x4_t)x); }
 GATECAST_INLINE VD high(VD v, VD x) { return (VD)vmaxq_f64((float64x2_t)v, (float64x2_t)x); }
+GATECAST_INLINE Words times(Words a, Words b) {
+    return (Words)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+}
 #else
 template <class V>
 GATECAST_INLINE V fma(V a, V b, V c) {
@@ -79,6 +87,7 @@ template <class V>
 GATECAST_INLINE V high(V v, V x) {
     return v > x ? v : x;
 }
+GATECAST_INLINE Words times(Words a, Words b) { return (Words)_mm_mul_epu32((__m128i)a, (__m128i)b); }
 #endif
 
 #if GATECAST_VECTOR_BYTES >= 32

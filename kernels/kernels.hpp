@@ -90,7 +90,7 @@ struct Rows {
 // One counter-based dropout mask: keep where the word of (seed; unit / 4, time, layer, batch)[unit % 4] < threshold.
 struct Dropout {
     std::uint64_t seed;
-    std::uint64_t threshold;  // keep probability times 2^32
+    std::uint32_t threshold;  // keep probability times 2^32
     double scale;
     std::uint32_t layer, first;  // first: batch index of lane 0
 };

@@ -140,7 +140,7 @@ Scan<S> Stack<S>::scan(const SlicePlan& plan, S* memory, std::size_t layer, Inde
 
 Dropout dropout_mask(const Training& training, std::size_t layer, Index first_sequence) {
     const double keep = 1 - training.dropout;
-    return {training.seed, std::uint64_t(std::ldexp(keep, 32)), keep > 0 ? 1 / keep : 0, std::uint32_t(layer),
+    return {training.seed, std::uint32_t(std::ldexp(keep, 32)), keep > 0 ? 1 / keep : 0, std::uint32_t(layer),
             std::uint32_t(first_sequence)};
 }
 

@@ -97,10 +97,10 @@ Trace scan(const Data& data, const UnitWeights& w, bool reverse, const std::vect
     return trace;
 }
 
-// Philox4x32-10: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
+// Philox4x32-7: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
 std::uint32_t philox(std::uint64_t seed, std::uint32_t (&counter)[4], std::size_t word) {
     std::uint32_t k0 = std::uint32_t(seed), k1 = std::uint32_t(seed >> 32);
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    for (int round = 0; round < 7; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
         const std::uint64_t a = std::uint64_t(0xD2511F53u) * counter[0], b = std::uint64_t(0xCD9E8D57u) * counter[2];
         counter[0] = std::uint32_t(b >> 32) ^ counter[1] ^ k0;
         counter[2] = std::uint32_t(a >> 32) ^ counter[3] ^ k1;

@@ -239,7 +239,7 @@ def describe_call(shape: list[int] | torch.Size, facts: Facts, seed: Tensor | No
 def dropout_factors(dropout: float, seed: int, layer: int, shape: tuple[int, int, int]) -> Float[Tensor, "B T F"]:
     """What the outputs of `layer` (from 0) are multiplied with before the next one reads them: 0, or 1 / (1 - dropout).
 
-    Philox4x32-10 (Salmon et al., 2011) of (seed, layer, time, unit, batch index): the same for any threads, batch and
+    Philox4x32-7 (Salmon et al., 2011) of (seed, layer, time, unit, batch index): the same for any threads, batch and
     instruction set.
 
     >>> dropout_factors(0.5, seed=1, layer=0, shape=(2, 3, 4)).unique()
