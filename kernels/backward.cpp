@@ -55,7 +55,7 @@ void take_state(const Call<S>& call, const Unit<S>& unit, Index slice, const S* 
     auto part = state_rows(from + unit.state * call.batch.batch, unit.layer, call.batch.batch, slice);
     part.units = 1;
     for (Index u = 0; u < unit.layer.units; u++, part.tensor++) {
-        call.stack.kernels.gather(part, rows, false);
+        call.stack.kernels.gather(part, rows);
         for (Index i = 0; i < lanes_of<S>; i++) to[u * lanes_of<S> + i] += rows[i];
     }
 }
@@ -120,6 +120,8 @@ void backward_layer(const Call<S>& call, const Scratch<S>& scratch, std::size_t 
                                layer.inputs * lanes_of<S>,
                                d > 0};
         stack.kernels.backward(back);
+        const Index valid = filled<S>(batch.batch, slice);
+        if (valid < lanes_of<S>) stack.kernels.clear(scratch.gates, batch.time * layer.kept(), valid);
         if (weights) weight_gradients(call, back, unit, weights + unit.gradient, scratch.sums, add);
         give_state(call, unit, slice, column + edge * stride, call.gradients.dh0);
         if (layer.has_cells()) give_state(call, unit, slice, scratch.cells, call.gradients.dc0);
@@ -141,7 +143,7 @@ void backward_slice(const Call<S>& call, Index slice, S* weights, bool add) {
     S* dout = scratch.outs[top % 2] + stride;
     if (g.dy)
         stack.kernels.gather({nullptr, stride, g.dy + first * g.dy_batch, g.dy_time, g.dy_batch, batch.time, width, valid},
-                             dout, false);
+                             dout);
     else
         std::fill_n(dout, batch.time * stride, S(0));
     for (std::size_t l = top + 1; l-- > 0;) backward_layer(call, scratch, l, slice, weights, add);
@@ -196,8 +198,7 @@ void record(const Stack<S>& stack, const Batch<S>& batch, bool dropout, std::siz
         give(states, scan.out_stride, h + first * T * H, H);
         for (Index g = 0; g < G / H; g++) {
             const Index row = l.cell == Cell::gru ? (g + 1) % 3 : g;  // kept n r z, torch r z n
-            const S* from = l.keeps_gates() ? scan.gates + row * H * L : states;
-            give(from, l.keeps_gates() ? scan.gates_stride : scan.out_stride, gates + first * T * G + g * H, G);
+            give(scan.gates + row * H * L, scan.gates_stride, gates + first * T * G + g * H, G);
         }
         if (!scan.cells) continue;
         for (Index t = 0; t < T; t++) {

@@ -13,9 +13,10 @@ template <class S>
 void start_state(const Stack<S>& stack, const Scan<S>& scan, const Unit<S>& unit, const Batch<S>& b, Index slice) {
     const Layer& layer = unit.layer;
     S* h = scan.out + (scan.reverse ? scan.time + 1 : 0) * scan.out_stride;
+    std::fill_n(scan.out + (scan.reverse ? 0 : scan.time + 1) * scan.out_stride, layer.units * lanes_of<S>, S(0));
     const auto set = [&](const S* from, S* to) {
         if (from)
-            stack.kernels.gather(state_rows(from + unit.state * b.batch, layer, b.batch, slice), to, true);
+            stack.kernels.gather(state_rows(from + unit.state * b.batch, layer, b.batch, slice), to);
         else
             std::fill_n(to, layer.units * lanes_of<S>, S(0));
     };
@@ -32,13 +33,22 @@ void final_state(const Stack<S>& stack, const Scan<S>& scan, const Unit<S>& unit
                               scan.cells + scan.time * scan.cells_stride);
 }
 
+// Nothing that empty lanes came to hold (a relu may overflow in them) may reach the weights' gradient.
+template <class S>
+void clear_empty_lanes(const Stack<S>& stack, const SlicePlan& plan, Index time, Index valid, S* memory) {
+    for (std::size_t l = 0; l < stack.layers.size(); l++) {
+        stack.kernels.clear(memory + plan.layers[l].in, time * stack.layers[l].inputs, valid);
+        stack.kernels.clear(memory + plan.layers[l].out, (time + 2) * stack.layers[l].width(), valid);
+    }
+}
+
 template <class S>
 void forward_slice(const Stack<S>& stack, const Batch<S>& b, const SlicePlan& plan, const Training& training,
                    Index slice, S* memory) {
     const Index first = slice * lanes_of<S>, valid = filled<S>(b.batch, slice), inputs = stack.layers[0].inputs;
     stack.kernels.gather({nullptr, inputs * lanes_of<S>, b.x + first * b.x_batch, b.x_time, b.x_batch, b.time, inputs,
                           valid},
-                         memory + plan.layers[0].in, true);
+                         memory + plan.layers[0].in);
     for (std::size_t l = 0; l < stack.layers.size(); l++) {
         for (Index d = 0; d < stack.layers[l].directions; d++) {
             const Scan<S> scan = stack.scan(plan, memory, l, d, b.time);
@@ -56,6 +66,7 @@ void forward_slice(const Stack<S>& stack, const Batch<S>& b, const SlicePlan& pl
         stack.kernels.scatter({nullptr, top.out_stride, b.y + first * b.y_batch, b.y_time, b.y_batch, b.time,
                                stack.layers.back().width(), valid},
                               memory + top.out + top.out_stride);
+    if (b.reserve && valid < lanes_of<S>) clear_empty_lanes(stack, plan, b.time, valid, memory);
 }
 
 template <class S>

@@ -119,8 +119,9 @@ struct Kernels {
     void (*backward)(const ScanBack<S>&);
     void (*product)(const Product<S>&);
     void (*row_sums)(const S* d, Index stride, Index rows, Index time, S* sums, bool add);
-    void (*gather)(const Rows<const S>&, S* to, bool repeat_last);
+    void (*gather)(const Rows<const S>&, S* to);
     void (*scatter)(const Rows<S>&, const S* from);
+    void (*clear)(S* rows, Index count, Index valid);  // zeroes the lanes from `valid` on
     void (*drop)(const Dropout&, Index time, Index units, const S* from, S* to);
     Index (*step_size)(Cell, Index inputs, Index units);
     Index (*step_scratch)(Cell, Index units);

@@ -6,21 +6,23 @@
 namespace gatecast {
 namespace GATECAST_ISA {
 
-// Empty lanes repeat the last sequence (so that they are finite where it is), or hold zero.
+// Empty lanes hold zero.
 template <class S>
-void gather(const Rows<const S>& r, S* to, bool repeat_last) {
+void gather(const Rows<const S>& r, S* to) {
     constexpr Index L = lanes_of<S>;
     for (Index t = 0; t < r.time; t++) {
         S* rows = to + t * r.row_stride;
         for (Index lane = 0; lane < L; lane++) {
-            const bool filled = lane < r.valid;
-            const S* from = r.tensor + t * r.time_stride + (filled ? lane : r.valid - 1) * r.batch_stride;
-            if (filled || repeat_last)
-                for (Index u = 0; u < r.units; u++) rows[u * L + lane] = from[u];
-            else
-                for (Index u = 0; u < r.units; u++) rows[u * L + lane] = 0;
+            const S* from = r.tensor + t * r.time_stride + lane * r.batch_stride;
+            for (Index u = 0; u < r.units; u++) rows[u * L + lane] = lane < r.valid ? from[u] : S(0);
         }
     }
+}
+
+template <class S>
+void clear(S* rows, Index count, Index valid) {
+    for (Index i = 0; i < count; i++, rows += lanes_of<S>)
+        for (Index lane = valid; lane < lanes_of<S>; lane++) rows[lane] = 0;
 }
 
 template <class S>

@@ -119,8 +119,7 @@ void backward(const ScanBack<S>& b) {
         const S* c = s.cells ? s.cells + at.order * s.cells_stride : nullptr;
         S* dh_before = b.dout + at.before * s.out_stride;
         gates_backward(s.layer.cell, H,
-                       Moment<S>{s.gates_stride ? s.gates + t * s.gates_stride : s.out + at.after * s.out_stride,
-                                 s.out + at.before * s.out_stride, c, c ? c + s.cells_stride : nullptr,
+                       Moment<S>{s.gates + t * s.gates_stride, s.out + at.before * s.out_stride, c, c ? c + s.cells_stride : nullptr,
                                  b.dout + at.after * s.out_stride, dh_before, b.dcells, d});
         multiply(s.layer.backward + I * G, H, Segment<S>{d + hidden, G}, none, Start::add, (const S*)nullptr, dh_before);
         if (b.din)

@@ -84,20 +84,24 @@ SlicePlan Stack<S>::plan(Index time, bool keep, bool dropout) const {
         widest = std::max(widest, layer.width());
         tallest = std::max(tallest, layer.kept());
     }
-    const Index input = take(time * layers[0].inputs), one_step = take(tallest), one_state = take(widest);
+    const Index input = take(time * layers[0].inputs);
+    const Index one_step = take(keep ? 0 : tallest), one_state = take(keep ? 0 : widest);
     const Index outs[2] = {take(keep ? 0 : (time + 2) * widest), take(keep ? 0 : (time + 2) * widest)};
     for (std::size_t l = 0; l < layers.size(); l++) {
         const Layer& layer = layers[l];
-        const bool gates = keep && layer.keeps_gates(), cells = keep && layer.has_cells();
+        const bool cells = keep && layer.has_cells();
         Kept kept{};
         kept.in = l == 0 ? input : plan.layers[l - 1].out + plan.layers[l - 1].out_stride;
         if (l > 0 && keep && dropout) kept.in = take(time * layer.inputs);
         kept.out = keep ? take((time + 2) * layer.width()) : outs[l % 2];
         kept.out_stride = layer.width() * lanes_of<S>;
-        kept.gates_stride = gates ? layer.kept() * lanes_of<S> : 0;
+        kept.gates_stride = layer.gate_is_state() ? kept.out_stride : keep ? layer.kept() * lanes_of<S> : 0;
         kept.cells_stride = cells ? layer.units * lanes_of<S> : 0;
         for (Index d = 0; d < layer.directions; d++) {
-            kept.gates[d] = gates ? take(time * layer.kept()) : one_step;
+            if (layer.gate_is_state())
+                kept.gates[d] = kept.out + kept.out_stride + d * layer.units * lanes_of<S>;
+            else
+                kept.gates[d] = keep ? take(time * layer.kept()) : one_step;
             kept.cells[d] = cells ? take((time + 1) * layer.units) : one_state;
         }
         plan.layers.push_back(kept);

@@ -46,7 +46,7 @@ struct Layer {
     Index gates() const { return torch_gates(cell) * units; }
     Index kept() const { return kept_rows(cell) * units; }
     bool has_cells() const { return cell == Cell::lstm; }
-    bool keeps_gates() const { return cell == Cell::lstm || cell == Cell::gru; }  // an RNN's gate is its state
+    bool gate_is_state() const { return cell == Cell::rnn_tanh || cell == Cell::rnn_relu; }
 };
 
 // The weights of one direction as torch.nn holds them; biases are null where there are none.

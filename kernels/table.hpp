@@ -16,7 +16,7 @@ Index forward_size(Cell cell, Index inputs, Index units) {
 template <class S>
 constexpr Kernels<S> kernels = {
     &forward_size<S>, &pack_forward<S>, &pack_backward<S>, &forward<S>, &backward<S>,     &product<S>,
-    &row_sums<S>,     &gather<S>,       &scatter<S>,       &drop<S>,    &step_size<S>,    &step_scratch<S>,
+    &row_sums<S>,     &gather<S>,       &scatter<S>, &clear<S>, &drop<S>,    &step_size<S>,    &step_scratch<S>,
     &pack_step<S>,    &step<S>,         &dot<S>,           &peak<S>,
 };
 

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ except ImportError as cause:
     kernels = None
 
 
+@cache
 def isa() -> str | None:
     """The instruction set in use; None where the kernels are absent."""
     if kernels is None:
@@ -74,6 +76,7 @@ def describe() -> str:
 
 def stack_of(dtype: torch.dtype) -> Any:
     """The kernel's stack for numbers of `dtype`."""
+    isa()  # a wrong GATECAST_ISA is answered here
     return kernels.StackFloat if dtype == torch.float32 else kernels.StackDouble
 
 

@@ -95,7 +95,7 @@ def _backward(
     held = [weight.contiguous() for weight in weights]
     call = describe_call(shape, Facts(layers, batch_first, dropout), seed)
     call.reserve = reserve.data_ptr()
-    if dy is not None:
+    if dy is not None and dy.numel():  # tracing may hand zeros of y's empty shape
         dy = dy if dy.stride(2) == 1 else dy.contiguous()
         call.dy, (call.dy_batch, call.dy_time) = dy.data_ptr(), _strides(dy, batch_first)
     ends = [None if state is None else state.contiguous() for state in (dhn, dcn)]
@@ -188,7 +188,7 @@ def _results(x: Tensor, layers: list[int], batch_first: bool, outputs: bool) -> 
 
 
 def _gradients(
-    weights: list[Tensor], shape: list[int], layers: list[int], batch_first: bool, needs: list[bool]
+    weights: list[Tensor], shape: list[Any], layers: list[int], batch_first: bool, needs: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, h0, c0 and the flat weights, not yet filled; empty where nobody needs them."""
     states = _states(layers) * shape[0 if batch_first else 1]

@@ -32,7 +32,7 @@ class LSTM(nn.LSTM):
     (torch.Size([5, 20, 8]), torch.Size([2, 5, 8]))
     """
 
-    def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """Outputs of the top layer and the final (h, c) of every layer and direction."""
         if not covered(self, input, hx):
             return super().forward(input, hx)
@@ -55,7 +55,7 @@ class GRU(nn.GRU):
     (torch.Size([20, 5, 16]), torch.Size([2, 5, 8]))
     """
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """Outputs of the top layer and the final h of every layer and direction."""
         return super().forward(input, hx) if not covered(self, input, hx) else scan(self, input, hx)[:2]
 
@@ -72,7 +72,7 @@ class RNN(nn.RNN):
     torch.Size([20, 5, 8])
     """
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """Outputs of the top layer and the final h of every layer and direction."""
         return super().forward(input, hx) if not covered(self, input, hx) else scan(self, input, hx)[:2]
 

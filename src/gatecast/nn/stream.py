@@ -36,14 +36,20 @@ class Stream:
             )
         self.layer = layer
         self.inputs, self.units = layer.input_size, layer.hidden_size
-        like = weights[0].detach()
+        self._dtype = weights[0].dtype
         h, c = hx if isinstance(hx, tuple | list) else (hx, None)
-        self._h, self._c = (
-            like.new_zeros(layer.num_layers, self.units) if each is None else each.detach().clone() for each in (h, c)
-        )
-        self._dtype = like.dtype
+        self._h, self._c = (self._own(state) for state in (h, c))
         self._stack = frozen_stack(layers, weights)
         self._at = (self._h.data_ptr(), self._c.data_ptr())
+
+    def _own(self, state: Tensor | None) -> Tensor:
+        """A copy of an initial state [L, H] (or [L, 1, H]) in the layer's dtype, zero where there is none."""
+        shape = (self.layer.num_layers, self.units)
+        if state is None:
+            return torch.zeros(shape, dtype=self._dtype)
+        if state.numel() != shape[0] * shape[1] or state.shape[-1] != self.units:
+            raise ValueError(f"a state of shape {tuple(state.shape)}, expected {shape}")
+        return torch.empty(shape, dtype=self._dtype).copy_(state.detach().reshape(shape))
 
     @property
     def state(self) -> Tensor | tuple[Tensor, Tensor]:
