@@ -91,10 +91,11 @@ GATECAST_INLINE Words times(Words a, Words b) { return (Words)_mm_mul_epu32((__m
 #endif
 
 #if GATECAST_VECTOR_BYTES >= 32
-// 1 / x by an estimate and one Newton step: r + r (1 - x r).
+// 1 / x by an estimate (of 14 or 12 bits) and one or two Newton steps: r + r (1 - x r).
 GATECAST_INLINE VF reciprocal(VF x) {
     VF r = guess(x);
-    return fma(r, fma(-x, r, splat(1.0f)), r);
+    for (int i = 0; i < (GATECAST_VECTOR_BYTES == 64 ? 1 : 2); i++) r = fma(r, fma(-x, r, splat(1.0f)), r);
+    return r;
 }
 #else
 GATECAST_INLINE VF reciprocal(VF x) { return 1.0f / x; }
