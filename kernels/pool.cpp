@@ -57,6 +57,7 @@ class Pool {
         if (!only.owns_lock()) return false;
         const int helpers = std::min(threads, count) - 1;
         while (int(threads_.size()) < helpers) add_thread();
+        keep_off_callers_processor();
         {
             std::lock_guard<std::mutex> lock(mutex_);
             task_ = &task;
@@ -77,8 +78,24 @@ class Pool {
    private:
     void add_thread() {
         const int number = int(threads_.size());
-        threads_.emplace_back([this, number, seen = round_.load()]() mutable { live(number, seen); });
-        threads_.back().detach();
+        std::thread thread([this, number, seen = round_.load()]() mutable { live(number, seen); });
+        threads_.push_back(thread.native_handle());
+        thread.detach();
+        caller_processor_ = -1;
+    }
+
+    // Linux likes to wake a thread on the processor of who wakes it, where it would wait for its caller's own share of
+    // the work to end. So helpers may run anywhere else.
+    void keep_off_callers_processor() {
+#if defined(__linux__)
+        const int here = sched_getcpu();
+        cpu_set_t allowed;
+        if (here == caller_processor_ || here < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+        caller_processor_ = here;
+        if (CPU_COUNT(&allowed) < 2) return;
+        CPU_CLR(here, &allowed);
+        for (const auto& each : threads_) pthread_setaffinity_np(each, sizeof allowed, &allowed);
+#endif
     }
 
     void live(int number, unsigned seen) {
@@ -107,7 +124,8 @@ class Pool {
 
     std::mutex caller_, mutex_;
     std::condition_variable wake_, done_;
-    std::vector<std::thread> threads_;
+    std::vector<std::thread::native_handle_type> threads_;
+    int caller_processor_ = -1;
     const std::function<void(int)>* task_ = nullptr;
     int count_ = 0, helpers_ = 0;
     std::atomic<int> next_{0}, left_{0};

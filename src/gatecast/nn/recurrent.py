@@ -97,7 +97,7 @@ def covered(layer: nn.RNNBase, x: Any, hx: State | None) -> bool:
     batch = 1 if x.dim() == 2 else x.shape[0 if layer.batch_first else 1]
     if hx is not None and not _fits(layer, x, hx, batch):
         return False
-    return not torch_is_faster(layer.mode, layer.hidden_size, batch, x.dtype, torch.is_grad_enabled())
+    return not torch_is_faster(layer.mode, layer.hidden_size, batch, torch.is_grad_enabled())
 
 
 def scan(layer: nn.RNNBase, x: Tensor, hx: State | None) -> tuple[Tensor, Tensor, Tensor]:

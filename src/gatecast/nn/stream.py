@@ -16,7 +16,8 @@ class Stream:
     """Reads rows [D] one by one, oldest first, and carries the state; made by `layer.stream(hx)`.
 
     The weights are a frozen copy: later training does not reach a stream. Same bits as the layer over the sequence so
-    far (in evaluation mode). Raises ForecastError for a bidirectional layer, which would have to see the future.
+    far, in evaluation mode and where the kernels run it. Raises ForecastError for a bidirectional layer, which would
+    have to see the future.
 
     >>> from gatecast.nn import GRU
     >>> layer, x = GRU(2, 4, batch_first=True), torch.randn(1, 6, 2)

@@ -1,0 +1,147 @@
+"""benchmarks/results.json as Markdown: every bar with its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+CONTENDERS = ("torch-1", "torch-2", "keras-jax", "keras-tensorflow", "jax-scan")
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = ["# Benchmarks\n\nMade by `make bench`; the figures are those of one machine on one day.\n"]
+    cpu = found["machine"]["cpu"]
+    parts.append(
+        f"Processor: {cpu.get('model name', '?')}, {cpu.get('cpu cores', '?')} cores; {found['machine']['system']}.\n"
+    )
+    for label, title in (("best", "the processor's best instruction set"), ("avx2", "AVX2 forced on everybody")):
+        if f"training-{label}" in found:
+            parts.append(_training(found[f"training-{label}"], title))
+    if "sweep" in found:
+        parts.append(_sweep(found["sweep"]))
+    if "inference" in found:
+        parts.append(_inference(found["inference"]))
+    if "jobs" in found:
+        parts.append(_jobs(found["jobs"]))
+    if "accelerate" in found:
+        parts.append(_accelerate(found["accelerate"]))
+    return "\n".join(parts)
+
+
+def _training(part: dict[str, Any], title: str) -> str:
+    lines = [f"## Training the notebook's networks, {title}\n"]
+    versions = "; ".join(", ".join(f"{k} {v}" for k, v in facts.items()) for facts in part["versions"].values())
+    lines.append(f"Contenders: {versions}.\n")
+    lines.append(
+        f"Fused multiply-adds measured in this run: {part['peak']:.0f} GFLOP/s on two threads, "
+        f"{part['peak-1']:.0f} on one. "
+        f"Matrix products: {', '.join(f'{name} {rate:.0f}' for name, rate in part['sgemm'].items())} GFLOP/s.\n"
+    )
+    missing = [name for name in CONTENDERS if name not in part["versions"]]
+    if missing:
+        lines.append(f"Missing in this run: {', '.join(missing)}; so nothing here is called the fastest.\n")
+    for net, name in (("lstm", "LSTM 4x50, batch 32"), ("gru", "GRU 4x50, batch 150")):
+        lines.append(_net(part, net, name))
+    return "\n".join(lines)
+
+
+def _net(part: dict[str, Any], net: str, name: str) -> str:
+    data, kernel = part[net], part[f"{net}-kernel"]
+    ours = data["seconds"]["gatecast"]
+    rows = [
+        (
+            who,
+            f"{s:.3f}",
+            f"{s / ours:.2f}x",
+            f"{data['gflop'] / s:.0f}",
+            f"{100 * data['gflop'] / s / part['peak']:.0f} %",
+        )
+        for who, s in sorted(data["seconds"].items(), key=lambda item: item[1])
+    ]
+    two, one = kernel["seconds-2"], kernel["seconds-1"]
+    alone = (
+        f"Kernel alone: {1e3 * two:.2f} ms a batch on two threads, {kernel['gflop'] / two:.0f} GFLOP/s, "
+        f"{100 * kernel['gflop'] / two / part['peak']:.0f} % of the peak; one thread {1e3 * one:.2f} ms, "
+        f"{100 * kernel['gflop'] / one / part['peak-1']:.0f} %; two against one {one / two:.2f}x.\n"
+    )
+    heading = (f"{name}", "seconds per epoch", "against Gatecast", "GFLOP/s", "of peak")
+    return table(heading, rows) + "\n" + alone
+
+
+def _sweep(rows: list[dict[str, Any]]) -> str:
+    lines = ["## Sweep against torch.nn (its better thread setting), T = 60, 8 inputs\n"]
+    worst = min(rows, key=lambda row: row["ratio"])
+    lines.append(
+        f"{len(rows)} shapes; worst {worst['ratio']:.2f}x ({_shape(worst)}); "
+        f"median {median(row['ratio'] for row in rows):.2f}x; {sum(row['ratio'] < 1 for row in rows)} below 1.\n"
+    )
+    batches = sorted({row["batch"] for row in rows})
+    for train in (True, False):
+        body = []
+        for cell, layers, units in dict.fromkeys((r["cell"], r["layers"], r["units"]) for r in rows):
+            at = {
+                r["batch"]: r["ratio"]
+                for r in rows
+                if (r["cell"], r["layers"], r["units"], r["train"]) == (cell, layers, units, train)
+            }
+            body.append([f"{cell.upper()} {layers}x{units}", *(f"{at[b]:.2f}" for b in batches)])
+        heading = ["training" if train else "inference", *(f"B={b}" for b in batches)]
+        lines.append(table(heading, body))
+    return "\n".join(lines)
+
+
+def _shape(row: dict[str, Any]) -> str:
+    what = "training" if row["train"] else "inference"
+    return f"{row['cell'].upper()} {row['layers']}x{row['units']}, B={row['batch']}, {what}"
+
+
+def _inference(part: dict[str, Any]) -> str:
+    names = ("gatecast", *CONTENDERS)
+    rows = [
+        (what, *(f"{1e3 * times[name]:.3g} ms" if name in times else "-" for name in names))
+        for what, times in part.items()
+    ]
+    return "## Inference, 4x50\n\n" + table(("", *names), rows)
+
+
+def _jobs(part: dict[str, Any]) -> str:
+    ours = part["gatecast"]["seconds"]
+    rows = [
+        (name, f"{job['seconds']:.1f}", f"{job['seconds'] / ours:.2f}x", f"{job['memory']:.0f}", _scores(job["scores"]))
+        for name, job in part.items()
+    ]
+    heading = ("whole notebook job", "seconds", "against Gatecast", "peak MB", "RMSE one-step / free run")
+    return "## The notebook as one process\n\n" + table(heading, rows)
+
+
+def _scores(scores: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{name} " + " / ".join(f"{value:.2f}" for value in each.values() if isinstance(value, float))
+        for name, each in scores.items()
+        if isinstance(each, dict)
+    )
+
+
+def _accelerate(part: dict[str, Any]) -> str:
+    rows = [
+        (
+            f"{who} {model}",
+            f"{f['seconds_torch']:.2f}",
+            f"{f['seconds_native']:.2f}",
+            f"{f['ratio']:.2f}x",
+            f"{f['losses_max_rel_diff']:.1e}",
+        )
+        for who, models in part.items()
+        for model, f in models.items()
+        if isinstance(f, dict)
+    ]
+    heading = ("100 steps", "torch.nn, s", "accelerated, s", "speed-up", "largest relative difference of losses")
+    return "## `gatecast.nn.accelerate`\n\n" + table(heading, rows)
