@@ -106,20 +106,13 @@ def prepare_training(
     if threads is not None:
         torch.set_num_threads(threads)
     if GATECAST:  # as its training loop: the kernels on all cores, PyTorch's small operations on one
-        _kernels_on_all_cores()
+        torch.set_num_threads(1)
     torch.manual_seed(0)
     x, y = (torch.from_numpy(part) for part in training_batches(windows, batch, time, inputs))
     network = _network(cell, inputs, units, layers, dropout)
     JOB.append(Job(network, _optimiser(network, optimiser), x, y))
     warm_up = seconds(lambda: _train(3))
     return {"seconds": warm_up, "steps": len(x), "parameters": sum(p.numel() for p in network.parameters())}
-
-
-def _kernels_on_all_cores() -> None:
-    from gatecast.nn import native
-
-    native.allow(os.cpu_count() or 1).__enter__()
-    torch.set_num_threads(1)
 
 
 def _train(steps: int | None = None) -> float:
@@ -276,4 +269,11 @@ if __name__ == "__main__":
         layer_step,
         kernel_step,
     )
-    serve({handler.__name__: handler for handler in handlers})
+    named = {handler.__name__: handler for handler in handlers}
+    if GATECAST:
+        from gatecast.nn import native
+
+        with native.allow(os.cpu_count() or 1):
+            serve(named)
+    else:
+        serve(named)
