@@ -52,11 +52,22 @@ def recurrent(
 ) -> Four:
     """y [B, T, F] ([T, B, F] unless batch_first; empty unless `outputs`), flat final h and c, and, if `keep`, the
     reserve that backward needs."""
+    if _plain(x):
+        return _with_gradient(x, *starts, weights, *facts, seed, keep, outputs)
     found: Four = torch.ops.gatecast.recurrent.default(x, *starts, weights, *facts, seed, keep, outputs)
     return found
 
 
-@torch.library.impl("gatecast::recurrent", "CPU")
+def _plain(x: Tensor) -> bool:
+    """Whether nothing watches or transforms this call, so that the dispatcher, some 0.1 ms a step, may be left out."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) is Tensor
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
 def _forward(x: Tensor, h0: State, c0: State, weights: list[Tensor], *rest: Any) -> Four:
     layers, batch_first, dropout, seed, keep, outputs = rest
     x = x if x.stride(2) == 1 else x.contiguous()
@@ -81,7 +92,6 @@ def _forward_shapes(x: Tensor, h0: State, c0: State, weights: list[Tensor], *res
     return *_results(x, layers, batch_first, outputs), x.new_empty(kept, dtype=torch.uint8)
 
 
-@torch.library.impl("gatecast::recurrent_backward", "CPU")
 def _backward(
     dy: State,
     dhn: State,
@@ -126,8 +136,7 @@ class _Recurrent(torch.autograd.Function):
     def forward(
         x: Tensor, h0: State, c0: State, facts: Facts, seed: State, flags: tuple[bool, bool], *weights: Tensor
     ) -> Four:
-        with torch._C._AutoDispatchBelowAutograd():
-            return recurrent(x, (h0, c0), list(weights), facts, seed, *flags)
+        return _below(x, h0, c0, list(weights), *facts, seed, *flags)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Four) -> None:
@@ -142,23 +151,35 @@ class _Recurrent(torch.autograd.Function):
         reserve, seed, *weights = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         needs = [*wanted[:3], any(wanted[6:])]
-        found = torch.ops.gatecast.recurrent_backward.default(
-            dy, dhn, dcn, weights, reserve, ctx.shape, *ctx.facts, seed, needs
-        )
+        plain = _plain(reserve) and not torch.is_grad_enabled()
+        call = _backward if plain else torch.ops.gatecast.recurrent_backward.default
+        found = call(dy, dhn, dcn, weights, reserve, ctx.shape, *ctx.facts, seed, needs)
         given = [gradient if need else None for gradient, need in zip(found, needs, strict=True)]
         parts = [None] * len(weights) if given[3] is None else _parts(given[3], weights)
         return *given[:3], None, None, None, *parts
 
 
-@torch.library.impl("gatecast::recurrent", "Autograd")
 def _with_gradient(x: Tensor, h0: State, c0: State, weights: list[Tensor], *rest: Any) -> Four:
     layers, batch_first, dropout, seed, keep, outputs = rest
     facts, flags = Facts(layers, batch_first, dropout), (keep, outputs)
-    if keep:
+    if not keep:
+        return _below(x, h0, c0, weights, *rest)
+    if not _plain(x):
         found: Four = _Recurrent.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[no-untyped-call]
         return found
+    # torch.autograd.Function's own `apply` would first bind every argument by its name, at each step
+    direct = super(torch.autograd.Function, _Recurrent)
+    quick: Four = direct.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[attr-defined]
+    return quick
+
+
+def _below(x: Tensor, h0: State, c0: State, weights: list[Tensor], *rest: Any) -> Four:
+    """The call without its gradient."""
+    if _plain(x):
+        return _forward(x, h0, c0, weights, *rest)
     with torch._C._AutoDispatchBelowAutograd():
-        return recurrent(x, (h0, c0), weights, facts, seed, *flags)
+        found: Four = torch.ops.gatecast.recurrent.default(x, h0, c0, weights, *rest)
+        return found
 
 
 def _refuse(ctx: Any, *gradients: Any) -> Any:
@@ -169,6 +190,9 @@ def _refuse_map(info: Any, in_dims: Any, *args: Any) -> Any:
     raise RuntimeError(MAPPED)
 
 
+torch.library.impl("gatecast::recurrent", "CPU", _forward)
+torch.library.impl("gatecast::recurrent", "Autograd", _with_gradient)
+torch.library.impl("gatecast::recurrent_backward", "CPU", _backward)
 torch.library.register_autograd("gatecast::recurrent_backward", _refuse)
 torch.library.register_vmap("gatecast::recurrent", _refuse_map)
 torch.library.register_vmap("gatecast::recurrent_backward", _refuse_map)
