@@ -123,8 +123,9 @@ def _jobs(part: dict[str, Any]) -> str:
 
 
 def _scores(scores: dict[str, Any]) -> str:
+    """Every RMSE that a job printed, whatever it calls it."""
     return "; ".join(
-        f"{name} " + " / ".join(f"{value:.2f}" for value in each.values() if isinstance(value, float))
+        f"{name} " + " / ".join(f"{value:.2f}" for key, value in each.items() if "one_step" in key or "free_run" in key)
         for name, each in scores.items()
         if isinstance(each, dict)
     )
