@@ -51,7 +51,7 @@ def test_an_unknown_instruction_set_is_an_error_that_names_the_choices(isa):
     assert error in done.stderr and "hint: unset GATECAST_ISA" in done.stderr
 
 
-@pytest.mark.parametrize("use", ["LSTM(1, 2)(torch.zeros(1, 1, 1))", "LSTM(1, 2).stream()", "native.describe()"])
+@pytest.mark.parametrize("use", ["LSTM(1, 2)(torch.zeros(1, 32, 1))", "LSTM(1, 2).stream()", "native.describe()"])
 def test_an_unknown_instruction_set_is_the_same_error_wherever_it_is_met(use):
     done = forced("avx1024", "-c", f"import torch\nfrom gatecast.nn import native\nfrom gatecast.nn import LSTM\n{use}")
     assert "gatecast.errors.GatecastError: GATECAST_ISA=avx1024 cannot run here" in done.stderr
