@@ -6,7 +6,7 @@ Which way through Keras is fastest was measured; the defaults are the answer, an
 `fit` on arrays (`train_on_batch` takes as long or longer). For TensorFlow it is `fit` on a tf.data set of ready batches
 whose autotuning is off (see `tensor_dataset`). `jit` changes nothing that can be measured there. `unroll` loses on JAX:
 minutes to compile, and slower steps. On TensorFlow it saves an LSTM at batch 32 a quarter of the CPU time of a step and
-a GRU at batch 150 about 5 per cent, for 12 to 28 seconds of building and sometimes minutes, so it is not the default.
+a GRU at batch 150 about 5 per cent, for 12 to 28 seconds of building and sometimes minutes: not the default.
 Both backends flush denormals by themselves.
 """
 
