@@ -6,6 +6,11 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
+AVX2_TITLE = "AVX2 forced (JAX's thread pool keeps AVX-512 in places, so its ratios here do not count)"
+WAITS = (
+    "Keras' `predict` on TensorFlow spends most of a free run waiting for its data pipeline's tuner, not computing; "
+    "compare with Keras on JAX.\n"
+)
 CONTENDERS = ("torch-1", "torch-2", "keras-jax", "keras-tensorflow", "jax-scan")
 
 
@@ -22,7 +27,7 @@ def markdown(found: dict[str, Any]) -> str:
     parts.append(
         f"Processor: {cpu.get('model name', '?')}, {cpu.get('cpu cores', '?')} cores; {found['machine']['system']}.\n"
     )
-    for label, title in (("best", "the processor's best instruction set"), ("avx2", "AVX2 forced on everybody")):
+    for label, title in (("best", "the processor's best instruction set"), ("avx2", AVX2_TITLE)):
         if f"training-{label}" in found:
             parts.append(_training(found[f"training-{label}"], title))
     if "sweep" in found:
@@ -109,7 +114,7 @@ def _inference(part: dict[str, Any]) -> str:
         (what, *(f"{1e3 * times[name]:.3g} ms" if name in times else "-" for name in names))
         for what, times in part.items()
     ]
-    return "## Inference, 4x50\n\n" + table(("", *names), rows)
+    return "## Inference, 4x50\n\n" + table(("", *names), rows) + "\n" + WAITS
 
 
 def _jobs(part: dict[str, Any]) -> str:
