@@ -165,11 +165,11 @@ def _with_gradient(x: Tensor, h0: State, c0: State, weights: list[Tensor], *rest
     if not keep:
         return _below(x, h0, c0, weights, *rest)
     if not _plain(x):
-        found: Four = _Recurrent.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[no-untyped-call]
+        found: Four = _Recurrent.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[no-untyped-call]  # torch
         return found
     # torch.autograd.Function's own `apply` would first bind every argument by its name, at each step
     direct = super(torch.autograd.Function, _Recurrent)
-    quick: Four = direct.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[attr-defined]
+    quick: Four = direct.apply(x, h0, c0, facts, seed, flags, *weights)  # type: ignore[attr-defined]  # C base
     return quick
 
 
