@@ -7,6 +7,7 @@ import torch
 
 from gatecast.forecast.build import make_tasks
 from gatecast.forecast.presets import notebook
+from gatecast.nn.joined import joined
 from gatecast.prepare.scale import fit_transform
 from gatecast.train.optimisers import make_optimiser
 from gatecast.train.settings import Training
@@ -15,9 +16,7 @@ from models import prices
 
 def descend(training, gradients, start):
     weight = torch.nn.Parameter(torch.tensor([start], dtype=torch.float64))
-    holder = torch.nn.Module()
-    holder.weight = weight
-    optimiser = make_optimiser(training.optimiser, holder, training.rates)
+    optimiser = make_optimiser(training.optimiser, [weight], training.rates)
     path = []
     for gradient in gradients:
         weight.grad = torch.tensor([gradient], dtype=torch.float64)
@@ -104,7 +103,9 @@ def test_it_holds_nothing_back_and_keeps_the_last_partial_batch():
     )
     from gatecast.train.loop import Unwatched, _one_epoch
 
-    _one_epoch(task, make_optimiser(task.training.optimiser, task.network, task.training.rates), Unwatched())
+    with joined(task.network) as weights:
+        optimiser = make_optimiser(task.training.optimiser, weights.parameters, task.training.rates)
+        _one_epoch(task, weights, optimiser, Unwatched())
     assert [len(batch) for batch in seen] == [32, 8]
     assert sorted(torch.cat(seen).tolist()) == task.learn.tolist()
     assert torch.cat(seen).tolist() != task.learn.tolist(), "not shuffled"

@@ -118,6 +118,23 @@ def test_outputs_do_not_share_memory(cell):
     assert all_equal(outputs[1:], kept[1:])
 
 
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"bidirectional": True, "num_layers": 3}])
+def test_weights_in_one_tensor_give_the_same_bits_and_one_gradient(cell, options):
+    module, x = make(cell, **options), torch.randn(20, 6, 3)
+    apart = recurrent.weights_of(module)
+    together = torch.cat([w.detach().flatten() for w in apart]).requires_grad_()
+    facts = ops.Facts(recurrent.description(module), True, 0.5)
+
+    def outputs(weights):
+        return ops.recurrent(x, (None, None), weights, facts, torch.tensor(7), True, True)[:3]
+
+    assert all_equal(outputs(apart), outputs([together]))
+    expected = torch.autograd.grad(outputs(apart)[0].square().sum(), apart)
+    (found,) = torch.autograd.grad(outputs([together])[0].square().sum(), together)
+    assert torch.equal(found, torch.cat([gradient.flatten() for gradient in expected]))
+
+
 # -- modules ----------------------------------------------------------------------------------------------------------
 
 

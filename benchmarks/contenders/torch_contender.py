@@ -50,6 +50,7 @@ class Job:
 
     network: nn.Module
     optimiser: torch.optim.Optimizer
+    collect: Callable[[], None]
     x: Tensor
     y: Tensor
 
@@ -79,13 +80,16 @@ def _network(cell: str, inputs: int, units: int, layers: int, dropout: float) ->
     return Network(stack, inputs, (1, 1))
 
 
-def _optimiser(network: nn.Module, name: str) -> torch.optim.Optimizer:
+def _optimiser(network: Any, name: str) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
+    """The optimiser, and what has to happen between backward and its step."""
     if not GATECAST:
-        return OPTIMISERS[name](network.parameters())
+        return OPTIMISERS[name](network.parameters()), lambda: None
+    from gatecast.nn.joined import Joined
     from gatecast.train.optimisers import Rates, make_optimiser
 
     rates = {"rmsprop": Rates(1e-3, 0.0, 0.0), "sgd": Rates(1e-2, 0.9, 0.0)}[name]
-    return make_optimiser(f"keras-{name}", network, rates)
+    weights = Joined(network)
+    return make_optimiser(f"keras-{name}", weights.parameters, rates), weights.collect
 
 
 def prepare_training(
@@ -110,7 +114,7 @@ def prepare_training(
     torch.manual_seed(0)
     x, y = (torch.from_numpy(part) for part in training_batches(windows, batch, time, inputs))
     network = _network(cell, inputs, units, layers, dropout)
-    JOB.append(Job(network, _optimiser(network, optimiser), x, y))
+    JOB.append(Job(network, *_optimiser(network, optimiser), x, y))
     warm_up = seconds(lambda: _train(3))
     return {"seconds": warm_up, "steps": len(x), "parameters": sum(p.numel() for p in network.parameters())}
 
@@ -123,6 +127,7 @@ def _train(steps: int | None = None) -> float:
         loss = nn.functional.mse_loss(job.network(x).flatten(), y.flatten())
         job.optimiser.zero_grad()
         loss.backward()
+        job.collect()
         job.optimiser.step()
         total += loss.detach()
     return float(total) / len(job.x[:steps])

@@ -11,8 +11,12 @@ from gatecast.edge.checkpoints import Checkpoints
 from gatecast.errors import FitError, ModelFileError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import Recipe
+from gatecast.nn import native
+from gatecast.nn.joined import joined
+from gatecast.nn.spec import parse
+from gatecast.nn.stack import Network, Stack
 from gatecast.train.loop import Memory, Unwatched, Watch
-from gatecast.train.optimisers import OPTIMISERS
+from gatecast.train.optimisers import OPTIMISERS, Rates, make_optimiser
 from gatecast.train.settings import USE_MOMENTUM, Training
 from models import NETWORKS, network, prices
 
@@ -174,3 +178,59 @@ def test_training_lowers_the_loss(name):
     for curve in model.fit(PANEL).curves_:
         assert curve.train[-1] < curve.train[0]
         assert math.isfinite(curve.train[-1])
+
+
+# -- weights in one tensor --------------------------------------------------------------------------------------------
+
+
+def small():
+    """A network and data for it."""
+    net = Network(Stack(parse("lstm:4-bigru:3")[0], 2, 0.0, torch.Generator()), 2, (1, 1))
+    torch.manual_seed(2)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    return net, torch.randn(40, 7, 2), torch.randn(40, 1, 1)
+
+
+def three_steps(net, x, y, parameters, collect):
+    """The weights after three steps of Adam."""
+    optimiser = make_optimiser("adam", parameters, Rates(1e-2, 0.0, 0.0))
+    for _ in range(3):
+        optimiser.zero_grad()
+        torch.nn.functional.mse_loss(net(x), y).backward()
+        collect()
+        optimiser.step()
+    return [p.detach().clone() for p in net.parameters()]
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_joined_weights_learn_what_single_ones_learn(kernels, monkeypatch):
+    if not kernels:
+        monkeypatch.setattr(native, "kernels", None)
+    net, x, y = small()
+    start = [p.detach().clone() for p in net.parameters()]
+    frozen = net.stack.layers[1].bias_hh_l0.requires_grad_(False)
+    apart = three_steps(net, x, y, [p for p in net.parameters() if p.requires_grad], lambda: None)
+    with torch.no_grad():
+        for p, value in zip(net.parameters(), start, strict=True):
+            p.copy_(value)
+    net.zero_grad()
+    with joined(net) as weights:
+        assert len(weights.parameters) == 3, "the stack, the head's weight and bias"
+        together = three_steps(net, x, y, weights.parameters, weights.collect)
+    for mine, theirs, before in zip(together, apart, start, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+        assert not torch.equal(mine, before) or torch.equal(before, frozen)
+
+
+def test_weights_have_their_own_memory_and_their_values_after_they_were_joined():
+    net, x, _ = small()
+    before, forecast = {k: v.clone() for k, v in net.state_dict().items()}, net(x)
+    with joined(net):
+        assert torch.equal(net(x), forecast)
+        assert net.state_dict().keys() == before.keys()
+    assert torch.equal(net(x), forecast)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    homes = [p.untyped_storage().data_ptr() for p in net.parameters()]
+    assert len(set(homes)) == len(homes)
+    assert all(p.untyped_storage().nbytes() == 4 * p.numel() for p in net.parameters())

@@ -2,11 +2,13 @@
 
 A stack is described by `layers`: four numbers each, (cell, inputs, units, directions), cells numbered as in
 `native.CELLS`. Weights stand as in torch.nn: for every layer and direction W_ih [G H, D], W_hh [G H, H] and, with
-biases, b_ih and b_hh [G H]. States are flat: blocks [B, H] for every layer and direction, one after another.
+biases, b_ih and b_hh [G H]; or all of them in one tensor, one after another. States are flat: blocks [B, H] for every
+layer and direction, one after another.
 """
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -200,6 +202,8 @@ torch.library.register_vmap("gatecast::recurrent_backward", _refuse_map)
 
 def _parts(flat: Tensor, weights: list[Tensor]) -> list[Tensor]:
     """The flat gradient as one tensor per weight."""
+    if len(weights) == 1:
+        return [flat]
     sizes = [weight.numel() for weight in weights]
     return [part.view(w.shape) for part, w in zip(flat.split(sizes), weights, strict=True)]
 
@@ -240,10 +244,22 @@ def _rows(layers: list[int]) -> list[list[int]]:
 
 def kernel_stack(layers: list[int], weights: list[Tensor]) -> Any:
     """The kernel's stack over weights of torch.nn's layout (contiguous)."""
-    addresses = [weight.data_ptr() for weight in weights]
-    if len(weights) == 2 * sum(layers[3::4]):  # no biases
+    addresses = [weight.data_ptr() for weight in weights] if len(weights) > 1 else _inside(layers, weights[0])
+    if len(addresses) == 2 * sum(layers[3::4]):  # no biases
         addresses = [a for i in range(0, len(addresses), 2) for a in (addresses[i], addresses[i + 1], 0, 0)]
     return native.stack_of(weights[0].dtype)(_rows(layers), addresses)
+
+
+def _inside(layers: list[int], joined: Tensor) -> list[int]:
+    """The address of every weight in one tensor of all, with biases or without."""
+    sizes: list[int] = []
+    for cell, inputs, units, directions in _rows(layers):
+        gates = native.GATES[cell] * units
+        sizes += [gates * inputs, gates * units, gates, gates] * directions
+    if sum(sizes) != joined.numel():
+        sizes = [size for i, size in enumerate(sizes) if i % 4 < 2]
+    begin, width = joined.data_ptr(), joined.element_size()
+    return [begin + width * at for at in accumulate([0, *sizes[:-1]])]
 
 
 def _strides(tensor: Tensor, batch_first: bool) -> tuple[int, int]:

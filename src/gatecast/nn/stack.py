@@ -21,7 +21,8 @@ class Stack(nn.Module):
 
     Reads x [B, T, D] from a zero state and returns the newest state of the top layer, [B, F]; for a bidirectional
     top layer the final states of both directions. The native kernels run all layers in one call; where they do not
-    cover one, torch.nn runs layer by layer. Dropout masks come from `generator`, never from the global one.
+    cover one, torch.nn runs layer by layer. Dropout masks come from `generator`, never from the global one. `joined`
+    holds all weights in one tensor while `gatecast.nn.joined` is at work.
     """
 
     def __init__(self, spec: StackSpec, inputs: int, dropout: float, generator: torch.Generator) -> None:
@@ -34,6 +35,7 @@ class Stack(nn.Module):
         self.spec = spec
         self.dropout = dropout
         self.generator = generator
+        self.joined: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B F"]:
         """The newest state of the top layer."""
@@ -50,7 +52,7 @@ class Stack(nn.Module):
     def _on_kernels(self, x: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         seed = torch.randint(2**63 - 1, (), generator=self.generator) if dropout else None
-        weights = [weight for layer in self.recurrent() for weight in weights_of(layer)]
+        weights = self.weights() if self.joined is None else [self.joined]
         facts = ops.Facts(description(*self.recurrent()), True, dropout)
         states = ops.recurrent(x, (None, None), weights, facts, seed, needs_gradient(x, *weights), False)[1]
         top = self.spec.layers[-1]
@@ -60,6 +62,10 @@ class Stack(nn.Module):
     def recurrent(self) -> list[nn.RNNBase]:
         """The layers, from the input up."""
         return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
+
+    def weights(self) -> list[Tensor]:
+        """The weights of all layers in torch's order."""
+        return [weight for layer in self.recurrent() for weight in weights_of(layer)]
 
     def _drop(self, x: Tensor) -> Tensor:
         if not self.training or self.dropout == 0:

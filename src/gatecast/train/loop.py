@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gatecast.errors import FitError
+from gatecast.nn.joined import Joined, joined
 from gatecast.nn.stack import Network
 from gatecast.prepare.window import Windows
 from gatecast.train.losses import LOSSES
@@ -129,14 +130,15 @@ def train(task: Task, watch: Watch) -> LossCurve:
     weights in every checkpoint, a resumed run equals an uninterrupted one bit for bit. Raises FitError when the loss
     is no longer finite.
     """
-    optimiser = make_optimiser(task.training.optimiser, task.network, task.training.rates)
     state = watch.store.read(task.key) or _first_state(task)
-    _restore(state, task, optimiser)
-    while not state.finished:
-        loss = _one_epoch(task, optimiser, watch.monitor)
-        state = _after_epoch(state, loss, task, optimiser, watch.monitor.stopped())
-        watch.store.write(task.key, state)
-        watch.monitor.epoch(state.curve, task.training.epochs)
+    with joined(task.network) as weights:
+        optimiser = make_optimiser(task.training.optimiser, weights.parameters, task.training.rates)
+        _restore(state, task, optimiser)
+        while not state.finished:
+            loss = _one_epoch(task, weights, optimiser, watch.monitor)
+            state = _after_epoch(state, loss, task, optimiser, watch.monitor.stopped())
+            watch.store.write(task.key, state)
+            watch.monitor.epoch(state.curve, task.training.epochs)
     task.network.load_state_dict(_part(state.tensors, "best"))
     task.network.eval()
     return state.curve
@@ -154,7 +156,7 @@ def mean_loss(task: Task, anchors: Int64[Tensor, "N"]) -> float:
     return total / len(anchors)
 
 
-def _one_epoch(task: Task, optimiser: torch.optim.Optimizer, monitor: Monitor) -> float:
+def _one_epoch(task: Task, weights: Joined, optimiser: torch.optim.Optimizer, monitor: Monitor) -> float:
     """One pass over the training anchors in a new order; the last partial batch is kept."""
     task.network.train()
     loss_of, clip = LOSSES[task.training.loss], task.training.clip
@@ -164,8 +166,9 @@ def _one_epoch(task: Task, optimiser: torch.optim.Optimizer, monitor: Monitor) -
         loss = loss_of(task.network(task.windows.inputs(batch)), task.windows.targets(batch))
         optimiser.zero_grad()
         loss.backward()
+        weights.collect()
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(task.network.parameters(), clip, foreach=True)
+            torch.nn.utils.clip_grad_norm_(weights.parameters, clip, foreach=True)
         optimiser.step()
         total += loss.detach() * len(batch)
         seen += len(batch)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 RHO = 0.9
 KERAS_EPSILON = 1e-7
@@ -42,7 +42,7 @@ class KerasOptimiser(torch.optim.Optimizer, ABC):
 class KerasRMSprop(KerasOptimiser):
     """RMSprop with epsilon inside the square root."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         super().__init__(params, {"lr": lr})
 
     def _update(self, moving: Tensors, gradients: Tensors, states: list[Memory], group: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class KerasRMSprop(KerasOptimiser):
 class KerasSGD(KerasOptimiser):
     """Momentum whose velocity carries the learning rate, which decays with every batch."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     def _update(self, moving: Tensors, gradients: Tensors, states: list[Memory], group: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Rates(NamedTuple):
     weight_decay: float
 
 
-Make = Callable[[list[nn.Parameter], Rates], torch.optim.Optimizer]
+Make = Callable[[list[Tensor], Rates], torch.optim.Optimizer]
 
 OPTIMISERS: dict[str, Make] = {
     "sgd": lambda p, r: torch.optim.SGD(
@@ -98,9 +98,9 @@ OPTIMISERS: dict[str, Make] = {
 }
 
 
-def make_optimiser(name: str, network: nn.Module, rates: Rates) -> torch.optim.Optimizer:
-    """The optimiser called `name`, over the parameters that may change."""
-    return OPTIMISERS[name]([p for p in network.parameters() if p.requires_grad], rates)
+def make_optimiser(name: str, parameters: list[Tensor], rates: Rates) -> torch.optim.Optimizer:
+    """The optimiser called `name`, over `parameters`."""
+    return OPTIMISERS[name](parameters, rates)
 
 
 def flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
