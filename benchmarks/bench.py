@@ -1,6 +1,6 @@
 """`make bench`: Gatecast's kernels beside PyTorch, Keras and hand-written JAX, all in one run, interleaved.
 
-    python benchmarks/bench.py [--only training,sweep,inference,jobs,accelerate] [--data prices.csv] [--rounds 5]
+    python benchmarks/bench.py [--only training,sweep,inference,jobs,losses,accelerate] [--data prices.csv] [--rounds 5]
 
 `--only slow-cells` measures again what the last sweep found below 1.
 Writes benchmarks/results.json and benchmarks/RESULTS.md. Every figure is a median; a step includes head, loss,
@@ -23,7 +23,7 @@ from tables import markdown
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
-PARTS = ("training", "sweep", "inference", "jobs", "accelerate")
+PARTS = ("training", "sweep", "inference", "jobs", "losses", "accelerate")
 
 
 def machine() -> dict[str, Any]:
@@ -40,7 +40,9 @@ def main() -> int:
     """Run the parts that were asked for, and keep the figures of the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
-    parser.add_argument("--data", help="CSV with Date and High (IBM 2006-2017); without it the whole job is left out")
+    parser.add_argument(
+        "--data", help="CSV with Date and High (IBM 2006-2017); without it jobs and losses are left out"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     wanted = options.only.split(",")
@@ -63,6 +65,8 @@ def main() -> int:
         close(fleet)
     if "jobs" in wanted and options.data:
         found["jobs"] = sections.jobs(options.data)
+    if "losses" in wanted and options.data:
+        found["losses"] = sections.losses(options.data)
     if "accelerate" in wanted:
         found["accelerate"] = sections.accelerated()
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")

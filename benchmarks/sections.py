@@ -151,3 +151,10 @@ def accelerated() -> dict[str, Any]:
         _, _, text = spent([python_of(environment), str(HERE / script)], {"GATECAST_REQUIRE_NATIVE": "1"})
         found[name] = json.loads(text.strip().splitlines()[-1])
     return found
+
+
+def losses(data: str) -> dict[str, Any]:
+    """How closely training on the kernels follows PyTorch's, beside PyTorch from start weights moved by 1e-7."""
+    _, _, text = spent([python_of(None), str(HERE / "loss_paths.py"), data], {"GATECAST_REQUIRE_NATIVE": "1"})
+    found: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
+    return found
