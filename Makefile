@@ -3,7 +3,7 @@ INSTALLED := .venv/.installed
 
 KERNELS := $(wildcard kernels/*.cpp kernels/*.hpp kernels/CMakeLists.txt)
 
-.PHONY: run test check sanitize bench clean
+.PHONY: run test check sanitize bench accuracy clean
 
 run: $(INSTALLED)
 	.venv/bin/gatecast run -o out
@@ -24,6 +24,9 @@ sanitize:
 
 bench: $(INSTALLED)
 	GATECAST_REQUIRE_NATIVE=1 $(PYTHON) benchmarks/bench.py $(BENCH)
+
+accuracy: $(INSTALLED)
+	$(PYTHON) benchmarks/accuracy.py $(DATA) $(ACCURACY)
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import gatecast as gc
@@ -337,3 +338,29 @@ def test_a_multi_step_head_forecasts_in_one_pass(prices, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
     assert all(",direct," in line for line in lines[1:])
+
+
+def test_fit_and_predict_many_series(tmp_path, capsys, monkeypatch):
+    from gatecast.forecast import rules
+
+    monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
+    monkeypatch.setattr(rules, "MOST_STEPS", 5)
+    rows = [f"{name},{i},{10 + k + i % 4}" for k, name in enumerate("bac") for i in range(60)]
+    file, model, out = tmp_path / "panel.csv", tmp_path / "m.gatecast", tmp_path / "fc.csv"
+    file.write_text("\n".join(["unique_id,ds,y", *rows]))
+    assert main(["fit", str(file), "--h", "8", "--season", "4", "-o", str(model)]) == 0
+    assert "3 series, 8 steps ahead" in capsys.readouterr().out
+    assert main(["predict", str(model), "--level", "50", "-o", str(out)]) == 0
+    found = pd.read_csv(out)
+    assert list(found.columns) == ["unique_id", "ds", "Gatecast", "Gatecast-lo-50", "Gatecast-hi-50"]
+    assert found["unique_id"].tolist() == [name for name in "abc" for _ in range(8)]
+    assert found["ds"].tolist() == [*range(60, 68)] * 3
+    capsys.readouterr()
+    newer = tmp_path / "newer.csv"
+    newer.write_text("\n".join(["unique_id,ds,y", *(row for row in rows if row.startswith("b")), "b,60,11"]))
+    assert main(["predict", str(model), "--h", "2", "--data", str(newer), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(each["unique_id"], each["ds"]) for each in document["forecast"]] == [("b", 61), ("b", 62)]
+    assert main(["predict", str(model), "--h", "9"]) == 4
+    assert main(["predict", str(model), "--level", "eighty"]) == 2
+    assert main(["predict", str(model), "--level", "99.99"]) == 4

@@ -100,12 +100,14 @@ def test_an_unknown_data_set(capsys):
     assert (code, "imb" in error, "'ibm'" in hint) == (2, True, True)
 
 
-def test_fit_asks_for_one_series(tmp_path, capsys):
+def test_options_of_a_network_are_refused_for_many_series(tmp_path, capsys):
     file = tmp_path / "two.csv"
     file.write_text("unique_id,ds,y\n" + "".join(f"{name},{i},{i % 5}\n" for name in "ab" for i in range(30)))
-    code, error, hint = failed(capsys, "fit", file, "-o", tmp_path / "m.gatecast")
-    assert code == 3
-    assert "2 series" in error and "--series a" in hint
+    for option in (["--model", "gru:4"], ["--learning-rate", "0.1"]):
+        code, error, hint = failed(capsys, "fit", file, *option, "-o", tmp_path / "m.gatecast")
+        assert code == 2
+        assert option[0] in error and "--series" in hint
+    assert not (tmp_path / "m.gatecast").exists()
 
 
 def test_a_loss_that_explodes_is_exit_4(prices, tmp_path, capsys):

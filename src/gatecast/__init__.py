@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gatecast.explain.gates import gates
     from gatecast.forecast.baselines import Baseline
     from gatecast.forecast.forecaster import Forecaster
+    from gatecast.forecast.global_forecaster import GlobalForecaster
     from gatecast.forecast.plan import Recipe
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
@@ -34,6 +35,7 @@ __all__ = [
     "ForecastError",
     "Forecaster",
     "GatecastError",
+    "GlobalForecaster",
     "ModelFileError",
     "Panel",
     "Recipe",
@@ -59,6 +61,7 @@ _HOMES = {
     "Baseline": "forecast.baselines",
     "Ridge": "forecast.ridge",
     "Forecaster": "forecast.forecaster",
+    "GlobalForecaster": "forecast.global_forecaster",
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",

@@ -104,6 +104,27 @@ class Panel:
         picked = np.ascontiguousarray(self.values[:, [self.columns.index(name) for name in names]])
         return replace(self, values=picked, columns=tuple(names))
 
+    def by_name(self) -> Panel:
+        """The same series in the order of their names."""
+        order = sorted(range(len(self)), key=lambda s: self.ids[s])
+        if order == list(range(len(self))):
+            return self
+        lengths = np.diff(self.indptr)[order]
+        pointers = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.arange(self.rows) + np.repeat(self.indptr[order] - pointers[:-1], lengths)
+        ids = tuple(self.ids[s] for s in order)
+        return replace(self, values=self.values[rows], times=self.times[rows], indptr=pointers, ids=ids)
+
+    def seasoned(self, season: int | None) -> Panel:
+        """The same rows with a season of so many of them; None: the calendar's own."""
+        return self if season is None else replace(self, calendar=replace(self.calendar, period=season))
+
+    def without_empty(self) -> Panel:
+        """The series that have a row."""
+        full = np.diff(self.indptr) > 0
+        pointers = np.append(self.indptr[:-1][full], self.rows).astype(np.int64)
+        return replace(self, indptr=pointers, ids=tuple(i for i, kept in zip(self.ids, full, strict=True) if kept))
+
     def frame(self) -> pd.DataFrame:
         """The long frame `unique_id, ds, <columns>`."""
         ids = np.repeat(np.array(self.ids, dtype=object), np.diff(self.indptr))

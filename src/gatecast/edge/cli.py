@@ -13,13 +13,17 @@ import textwrap
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gatecast.edge.options import Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
+
+if TYPE_CHECKING:
+    from gatecast.forecast.forecaster import Forecaster
+    from gatecast.forecast.global_forecaster import GlobalForecaster
 
 INTERRUPTED = 130
 NO_LIMIT = 10_000
@@ -204,12 +208,13 @@ def fit(
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE")],
     model: Annotated[str, typer.Option(help="auto, or layers such as lstm:50x4.", metavar="SPEC")] = "auto",
     h: Annotated[int, typer.Option("--h", help="Steps that the head forecasts at once.", metavar="STEPS", min=1)] = 1,
+    season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
     seed: Seed = 0,
     network: Network,
     layout: Layout,
     session: Session,
 ) -> None:
-    """Fit one model to a whole series and save it."""
+    """Fit one model to a whole series, or to all series of a file, and save it."""
     from gatecast.edge import inputs, jobs
     from gatecast.edge.exports import model_json
     from gatecast.edge.progress import following
@@ -219,8 +224,12 @@ def fit(
     jobs.use_threads(session.threads)
     (forecaster,) = jobs.forecasters([model], None, network, h)
     panel, _ = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
-    with following(quiet=session.quiet) as follower:
-        fitted = forecaster.fit(inputs.one_series(panel), seed=seed, watch=Watch(follower))
+    fitted: Forecaster | GlobalForecaster
+    if len(panel) > 1:
+        fitted = jobs.global_forecaster(model, network, h, season).fit(panel, seed=seed)
+    else:
+        with following(quiet=session.quiet) as follower:
+            fitted = forecaster.fit(panel.seasoned(season), seed=seed, watch=Watch(follower))
     save(fitted, output)
     _note([f"wrote {output}"], session)
     typer.echo(model_json(fitted) if session.json else plain(fitted.summary()), nl=not session.json)
@@ -237,28 +246,43 @@ def predict(
     data: Annotated[
         str | None, option("Newer data, to forecast from their end instead of the training span's.", metavar="FILE")
     ] = None,
+    level: Annotated[
+        str | None, option("Intervals of so many per cent, for a model of many series.", metavar="80,95")
+    ] = None,
     output: Annotated[
         Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
     ] = None,
     layout: Layout,
     session: Session,
 ) -> None:
-    """Forecast the future with a saved model, as CSV: unique_id, ds, cutoff, mode and the forecast."""
+    """Forecast the future with a saved model, as CSV: unique_id, ds, cutoff, mode and the forecast.
+
+    A model of many series: unique_id, ds, Gatecast and, with --level, its bounds.
+    """
     from gatecast.edge import exports, inputs, jobs
+    from gatecast.edge.cells import frame_csv
     from gatecast.edge.save import load
+    from gatecast.forecast.global_forecaster import GlobalForecaster
     from gatecast.show.files import write_atomic
 
     jobs.use_threads(session.threads)
     fitted = load(model)
-    newer = inputs.newer_data(fitted.history_, data, layout) if data else None
-    forecast = fitted.predict(h, newer)
+    if isinstance(fitted, GlobalForecaster):
+        frame = jobs.panel_forecast(fitted, h, data, level, layout)
+        text, document = frame_csv(frame), exports.panel_json(fitted, frame)
+    elif level:
+        raise SpecError("--level is for a model of many series", "`gatecast run` shows the intervals of one series")
+    else:
+        newer = inputs.newer_data(fitted.history_, data, layout) if data else None
+        forecast = fitted.predict(h, newer)
+        text, document = exports.forecast_csv(forecast), exports.forecast_json(forecast)
     if output:
-        write_atomic(output, exports.forecast_csv(forecast).encode())
+        write_atomic(output, text.encode())
         _note([f"wrote {output}"], session)
     if session.json:
-        typer.echo(exports.forecast_json(forecast), nl=False)
+        typer.echo(document, nl=False)
     elif not output:
-        typer.echo(exports.forecast_csv(forecast), nl=False)
+        typer.echo(text, nl=False)
 
 
 @app.command(short_help="List the bundled data sets, or write one.")

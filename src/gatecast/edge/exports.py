@@ -9,10 +9,12 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gatecast.data.panel import Panel
 from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
+from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
 from gatecast.train.loop import LossCurve
@@ -64,12 +66,25 @@ def forecast_json(forecast: Forecast) -> str:
     return dumps({"schema": SCHEMA, "gatecast": version("gatecast"), **about, "forecast": records})
 
 
-def model_json(model: Forecaster) -> str:
+def panel_json(model: GlobalForecaster, frame: pd.DataFrame) -> str:
+    """Forecasts of many series beyond the data as a JSON document."""
+    records = [
+        {"unique_id": row[0], "ds": time_json(time), **dict(zip(frame.columns[2:], map(_number, row[2:]), strict=True))}
+        for row, time in zip(frame.itertuples(index=False), frame["ds"].to_numpy(), strict=True)
+    ]
+    about = {"model": model.name, "target": model.fitted().target}
+    return dumps({"schema": SCHEMA, "gatecast": version("gatecast"), **about, "forecast": records})
+
+
+def model_json(model: Forecaster | GlobalForecaster) -> str:
     """What `fit` made, as a JSON document."""
+    head = {"schema": SCHEMA, "gatecast": version("gatecast"), "model": model.name}
+    if isinstance(model, GlobalForecaster):
+        return dumps(
+            {**head, "series": len(model.fitted()), "target": model.fitted().target, "rules": list(model.rules_)}
+        )
     document = {
-        "schema": SCHEMA,
-        "gatecast": version("gatecast"),
-        "model": model.name,
+        **head,
         "series": model.history_.ids[0],
         "target": model.history_.target,
         "parameters": model.parameters,

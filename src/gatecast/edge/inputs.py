@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -34,16 +33,6 @@ def open_series(file: str, source: Source, layout: Layout) -> tuple[Panel, str]:
             f"there is no file '{file}', and no data set of that name", did_you_mean(file, [*DATASETS, *SYNTHETIC])
         )
     return (panel if source.series is None else panel.series(source.series)), test_from
-
-
-def one_series(panel: Panel) -> Panel:
-    """The panel, if it holds one series."""
-    if len(panel) != 1:
-        raise DataError(
-            f"{panel.source} holds {len(panel)} series; a model learns from one",
-            f"pick one, as in --series {shlex.quote(panel.ids[0])}",
-        )
-    return panel
 
 
 def newer_data(history: Panel, file: str, layout: Layout) -> Panel:

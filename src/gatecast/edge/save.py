@@ -13,9 +13,11 @@ import torch
 from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge import container
+from gatecast.edge.save_global import pack, unpack
 from gatecast.errors import GatecastError, ModelFileError
 from gatecast.forecast.build import empty_network
 from gatecast.forecast.forecaster import Forecaster
+from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.intervals import Calibration
 from gatecast.forecast.plan import Plan, Recipe, Settled
 from gatecast.nn.spec import parse
@@ -28,11 +30,11 @@ KIND = "model"
 T = TypeVar("T")
 
 
-def save(model: Forecaster, path: str | Path) -> Path:
+def save(model: Forecaster | GlobalForecaster, path: str | Path) -> Path:
     """Write a fitted forecaster to `path`, atomically. `load` gives back a model that forecasts the same bits,
     and that learns by the same plan if it is fitted again.
 
-    The file keeps as many rows of history as one forecast needs, with their gaps filled.
+    The file keeps as many rows of history as one forecast needs, with their gaps filled; of a panel all rows.
 
     >>> import tempfile, gatecast as gc
     >>> from gatecast.data.synthetic import sine
@@ -43,6 +45,9 @@ def save(model: Forecaster, path: str | Path) -> Path:
     >>> bool((again.predict(3).mean == model.predict(3).mean).all())
     True
     """
+    if isinstance(model, GlobalForecaster):
+        tensors, facts = pack(model)
+        return container.write(Path(path), KIND, tensors, {"version": version("gatecast"), **facts})
     history = model.tail()
     tensors = {
         "transform.offset": model.transform_.offset,
@@ -70,14 +75,14 @@ def save(model: Forecaster, path: str | Path) -> Path:
     return container.write(Path(path), KIND, tensors, facts)
 
 
-def load(path: str | Path) -> Forecaster:
-    """Read what `save` wrote. Raises ModelFileError for a truncated, edited, foreign or newer file.
+def load(path: str | Path) -> Any:
+    """The forecaster that `save` wrote. Raises ModelFileError for a truncated, edited, foreign or newer file.
 
     Shapes are compared with the file's own tensors before any memory is taken for the networks.
     """
     tensors, facts = container.read(Path(path), KIND)
     try:
-        return _model(tensors, facts)
+        return unpack(tensors, facts) if "candidates" in facts else _model(tensors, facts)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, GatecastError) as cause:
         raise ModelFileError(f"'{path}' does not describe a model: {cause}", "save it again") from cause
 

@@ -8,6 +8,8 @@ training span. Column 0 is the target.
     difference  z[t] = x[t] - x[t-1]
     logreturn   z[t] = log x[t] - log x[t-1]
     relative    target: its log return; other columns: log x[t] - log target[t] (prices of one day, on one scale)
+
+A panel of many series has a `SeriesTransform`: a logarithm or a division, with one number for every series.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
+from gatecast.data.panel import Panel
 from gatecast.errors import DataError, check_choice
 
 Equivariance = Literal["shift and scale", "scale", "none"]
@@ -147,3 +150,61 @@ def _log(values: Float64[np.ndarray, "T C"], columns: tuple[str, ...]) -> Float6
             "use transform='standard' or 'difference', or treat such values as missing",
         )
     return np.log(values)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesTransform:
+    """One number u per series: z = log(max(y, 0) + u), or z = y / u."""
+
+    log: bool
+    unit: Float64[np.ndarray, "S"]
+
+    def apply(self, panel: Panel) -> Float64[np.ndarray, "rows"]:
+        """The transformed target of every row; NaN where it is missing."""
+        unit, y = np.repeat(self.unit, np.diff(panel.indptr)), panel.values[:, 0]
+        return np.log(np.maximum(y, 0) + unit) if self.log else y / unit
+
+    def invert(self, z: Float64[np.ndarray, "E S K"]) -> Float64[np.ndarray, "E S K"]:
+        """Back to original units."""
+        unit = self.unit[:, None]
+        return np.maximum(np.exp(z) - unit, 0.0) if self.log else z * unit
+
+    def of(self, series: Int64[np.ndarray, "V"]) -> SeriesTransform:
+        """The transform of these series alone."""
+        return SeriesTransform(self.log, self.unit[series])
+
+
+def fit_series_transform(panel: Panel, log: bool) -> SeriesTransform:
+    """Under a logarithm, 0 for a positive series and else 5 % of its mean size; without, its mean size."""
+    y, starts = panel.values[:, 0], panel.indptr[:-1]
+    known = np.isfinite(y)
+    mean = np.add.reduceat(np.abs(np.where(known, y, 0.0)), starts) / np.maximum(np.add.reduceat(known, starts), 1)
+    mean = np.where(mean > 0, mean, 1.0)
+    return SeriesTransform(log, np.where(np.fmin.reduceat(y, starts) > 0, 0.0, 0.05 * mean) if log else mean)
+
+
+def seasonal_differences(
+    z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"], season: int
+) -> Float64[np.ndarray, "S"]:
+    """Mean absolute difference to the value of one season before, of every series; NaN where there is none.
+
+    >>> seasonal_differences(np.array([1.0, 2.0, 4.0, 9.0]), np.array([0, 3, 4]), 1)
+    array([1.5, nan])
+    """
+    series = len(indptr) - 1
+    codes = np.repeat(np.arange(series), np.diff(indptr))[season:]
+    gone = np.abs(z[season:] - z[:-season])
+    usable = np.isfinite(gone) & (np.arange(len(z))[season:] - season >= indptr[codes])
+    sums = np.bincount(codes[usable], gone[usable], series)
+    counts = np.bincount(codes[usable], minlength=series)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:
+    """What errors of every series are measured by: its mean absolute seasonal difference.
+
+    Where a series has none, or it is 0: the median of the others, or 1.
+    """
+    found = seasonal_differences(panel.values[:, 0], panel.indptr, panel.calendar.season)
+    usable = np.isfinite(found) & (found > 0)
+    return np.where(usable, found, np.median(found[usable]) if usable.any() else 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel, When, as_time, time_text
 from gatecast.errors import DataError
@@ -58,6 +58,27 @@ def rolling_origins(first: int, last: int, count: int) -> Int64[np.ndarray, "cou
 def held_back(rows: int, share: float, least: int = 1) -> int:
     """How many rows at the end of a training span are held back: `share` of them, at least `least`."""
     return max(least, round(rows * share))
+
+
+def without_last(panel: Panel, h: int, least: int, windows: int = 1) -> tuple[Panel, Int64[np.ndarray, "V"]]:
+    """The panel without the last `windows` horizons of every series that keeps at least `least` rows; those series.
+
+    >>> from gatecast.data.synthetic import ramp
+    >>> known, judged = without_last(ramp(20), h=3, least=10, windows=2)
+    >>> known.rows, judged
+    (14, array([0]))
+    """
+    lengths = np.diff(panel.indptr)
+    able = lengths >= h * windows + least
+    kept = np.where(able, lengths - h * windows, lengths)
+    row = np.arange(panel.rows) - np.repeat(panel.indptr[:-1], lengths)
+    return panel.where(row < np.repeat(kept, lengths)), np.flatnonzero(able)
+
+
+def horizon_after(panel: Panel, series: Int64[np.ndarray, "V"], h: int, windows: int = 1) -> Float64[np.ndarray, "V K"]:
+    """The targets that follow what `without_last` left of `series`."""
+    first = panel.indptr[series + 1] - h * windows
+    return panel.values[first[:, None] + np.arange(h), 0]
 
 
 def require_rows(panel: Panel, need: int, why: str) -> None:

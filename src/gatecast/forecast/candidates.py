@@ -1,0 +1,163 @@
+"""The networks that compete for a panel: built at a linear start, trained in groups, judged on a held-back horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+
+from gatecast.data.panel import Panel
+from gatecast.forecast.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
+from gatecast.nn.correction import Corrections, Shape
+from gatecast.prepare.crops import Crops, Sizes
+from gatecast.prepare.scale import SeriesTransform, error_scale, fit_series_transform
+from gatecast.prepare.split import horizon_after, without_last
+from gatecast.prepare.waves import waves
+from gatecast.train.lockstep import Schedule, fit_start, forecast, train_lockstep
+from gatecast.train.members import in_parallel
+
+GROUPS, MEMBERS = 2, 2
+"""Networks of a candidate: so many groups, trained side by side, of so many in lockstep."""
+TOLERANCE = 1.03
+"""Candidates within 3 % of the best are kept."""
+JUDGED = 2000
+"""At most so many series judge the candidates."""
+
+Paths = Float64[np.ndarray, "E V K"]
+Targets = Float64[np.ndarray, "V K"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A candidate, its best number of training steps, and its MASE there; `kept`: whether it takes part."""
+
+    candidate: Candidate
+    steps: int
+    mase: float
+    kept: bool
+
+
+class Part(NamedTuple):
+    """A candidate's networks with the data they read."""
+
+    candidate: Candidate
+    transform: SeriesTransform
+    crops: Crops
+    nets: tuple[Corrections, ...]
+
+    def paths(self, group: int, series: Int64[np.ndarray, "V"]) -> Paths:
+        """What every network of a group expects after the end of `series`, in original units."""
+        z = forecast(self.nets[group], self.crops, torch.from_numpy(series)).double().numpy()
+        return self.transform.of(series).invert(z)
+
+    def over(self, panel: Panel, transform: SeriesTransform | None = None) -> Part:
+        """The same networks over other data, whose transform is fitted where none is given."""
+        found = transform or fit_series_transform(panel, self.transform.log)
+        return self._replace(transform=found, crops=_crops(panel, self.crops.sizes, self.candidate, found))
+
+
+class Job(NamedTuple):
+    """One group of networks to train to a planned end, the numbers of steps after which to look, and the seed."""
+
+    part: Part
+    group: int
+    planned: int
+    looks: tuple[int, ...]
+    seed: int
+
+    def run(self) -> Iterator[int]:
+        """Train; yields at every look, while the networks hold their averaged weights."""
+        drawn = np.random.SeedSequence([self.seed, 2, self.group]).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(drawn))
+        schedule = Schedule(self.planned, batch_for(self.part.crops.sizes))
+        return train_lockstep(self.part.nets[self.group], self.part.crops, schedule, generator, self.looks)
+
+
+class Judged(NamedTuple):
+    """The choices, and the errors of the kept candidates together over their series' scale: truth minus forecast."""
+
+    choices: tuple[Choice, ...]
+    errors: Targets
+
+
+def make_part(panel: Panel, sizes: Sizes, candidate: Candidate, seed: int) -> Part:
+    """A candidate's data, and its networks at their linear start."""
+    part = untrained(panel, sizes, candidate, fit_series_transform(panel, candidate.transform == "log"), seed)
+    start = fit_start(part.crops)
+    for net in part.nets:
+        net.start_at(*start)
+    return part
+
+
+def untrained(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform, seed: int = 0) -> Part:
+    """A candidate's data under a fitted transform, and networks that know nothing."""
+    crops = _crops(panel, sizes, candidate, transform)
+    shape = Shape(candidate.cell, UNITS, candidate.width, sizes.linear, crops.extra, sizes.horizon)
+    seeds = np.random.SeedSequence([seed, 1]).generate_state(GROUPS * MEMBERS).reshape(GROUPS, MEMBERS)
+    generators = [[torch.Generator().manual_seed(int(each)) for each in group] for group in seeds]
+    return Part(candidate, transform, crops, tuple(Corrections(shape, group) for group in generators))
+
+
+def _crops(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform) -> Crops:
+    features = waves(panel.calendar, panel.times)
+    return Crops(transform.apply(panel), panel.indptr, features, sizes, candidate.normal)
+
+
+def train_parts(panel: Panel, sizes: Sizes, choices: tuple[Choice, ...], seed: int) -> tuple[Part, ...]:
+    """The kept candidates, trained on all of `panel` for as many steps as were chosen."""
+    kept = [choice for choice in choices if choice.kept]
+    parts = tuple(make_part(panel, sizes, choice.candidate, seed) for choice in kept)
+    planned = steps_for(panel)
+    jobs = [
+        Job(part, group, planned, (choice.steps,), seed)
+        for part, choice in zip(parts, kept, strict=True)
+        for group in range(GROUPS)
+    ]
+    in_parallel(_finish, jobs)
+    return parts
+
+
+def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: int) -> Judged:
+    """Train every candidate without the last horizon, and look at it as it learns."""
+    known, judged = without_last(panel, sizes.horizon, max(2 * sizes.season, 4))
+    if len(judged) > JUDGED:
+        judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
+    truth = horizon_after(panel, judged, sizes.horizon)
+    scale = error_scale(known)[judged]
+    planned = steps_for(panel)
+    looks = (*(look for look in LOOKS if look < planned), planned)
+    parts = [make_part(known, sizes, candidate, seed) for candidate in candidates]
+    jobs = [Job(part, group, planned, looks, seed) for part in parts for group in range(GROUPS)]
+    seen = in_parallel(lambda job: [job.part.paths(job.group, judged) for _ in job.run()], jobs)
+    paths, found = [], []
+    for number, candidate in enumerate(candidates):
+        groups = seen[number * GROUPS : (number + 1) * GROUPS]
+        at_looks = [np.concatenate(at) for at in zip(*groups, strict=True)]
+        mases = [_mase(truth - np.median(at, axis=0), scale) for at in at_looks]
+        best = int(np.argmin(mases))
+        paths.append(at_looks[best])
+        found.append((candidate, looks[best], mases[best]))
+    least = min(mase for _, _, mase in found)
+    choices = tuple(Choice(*each, kept=each[2] <= TOLERANCE * least) for each in found)
+    kept = np.concatenate([path for path, choice in zip(paths, choices, strict=True) if choice.kept])
+    return Judged(choices, (truth - np.median(kept, axis=0)) / scale[:, None])
+
+
+def _finish(job: Job) -> None:
+    """Train a group to its last look and leave it with its averaged weights."""
+    net = job.part.nets[job.group]
+    for _ in job.run():
+        averaged = {name: weight.clone() for name, weight in net.state_dict().items()}
+    net.load_state_dict(averaged)
+
+
+def _mase(errors: Targets, scale: Float64[np.ndarray, "V"]) -> float:
+    """Mean over series of the mean absolute error over the scale; a series without a truth is left out."""
+    known = np.isfinite(errors)
+    judged = known.any(axis=1)
+    sums = np.abs(np.where(known, errors, 0.0)).sum(axis=1)[judged]
+    return float(np.mean(sums / known.sum(axis=1)[judged] / scale[judged])) if judged.any() else 0.0

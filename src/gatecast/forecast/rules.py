@@ -1,0 +1,81 @@
+"""What the global recurrent model derives from a panel: sizes by frequency, candidates by sign, steps by amount."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gatecast.data.panel import Panel
+from gatecast.prepare.crops import Normal, Sizes
+
+UNITS = 64
+FEWEST_STEPS, MOST_STEPS = 400, 1500
+LOOKS = (1, 50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500)
+NOT_POSITIVE = 0.02
+"""Above this share of values that are not positive, no logarithm is taken."""
+DAY_LONG = 24
+"""From this season on, the network steps from season to season and not from row to row."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One kind of network: its transform and normalisation, its cell, and the width of its ReLU head (0: none)."""
+
+    name: str
+    transform: Literal["log", "scale"]
+    normal: Normal
+    cell: Literal["gru", "lstm"]
+    width: int
+
+
+LOG_GRU = Candidate("log/gru", "log", "level", "gru", 64)
+SCALE_GRU = Candidate("scale/gru", "scale", "spread", "gru", 64)
+LOG_LSTM = Candidate("log/lstm", "log", "level", "lstm", 0)
+
+
+def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
+    """Look-back, anchors, stride, season and long lag, and why.
+
+    The look-back spans three seasons of months or quarters, 16 weeks of days, 14 days of hours; a network of hours
+    steps once a day, over five days. A year's lag is added for days and weeks if the median series has three years.
+    """
+    calendar, season = panel.calendar, panel.calendar.season
+    lengths = np.diff(panel.indptr)
+    if season >= DAY_LONG:
+        lookback, anchors, stride = 14 * season, 5, season
+    elif season == 7:
+        lookback, anchors, stride = 16 * season, 28, 1
+    elif season > 1:
+        lookback, anchors, stride = 3 * season, max(12, 2 * season), 1
+    elif calendar.freq.startswith("W"):
+        lookback, anchors, stride = 65, 26, 1
+    else:
+        lookback, anchors, stride = max(6, 2 * horizon), 12, 1
+    year = {"W": 52, "D": 364}.get(calendar.freq[:1], 0) if calendar.every == 1 else 0
+    long_lag = year if float(np.median(lengths)) >= 3 * year else 0
+    words = f"{calendar.label}: season {season}, reads {lookback} rows at each of {anchors} anchors"
+    words += f", {stride} rows apart" if stride > 1 else ""
+    words += f", and the rows of {long_lag} earlier" if long_lag else ""
+    return Sizes(lookback, anchors, stride, season, long_lag, horizon), words
+
+
+def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
+    """The networks that compete, and why."""
+    target = panel.values[:, 0]
+    share = float(np.mean(target[np.isfinite(target)] <= 0))
+    if share > NOT_POSITIVE:
+        return (SCALE_GRU,), f"{100 * share:.0f} % of the values are not positive: no logarithm"
+    return (LOG_GRU, SCALE_GRU, LOG_LSTM), "positive values: logarithms compete with plain values"
+
+
+def steps_for(panel: Panel) -> int:
+    """Planned training steps: twice the root of the number of values, within limits."""
+    return int(min(max(2 * math.sqrt(panel.rows), FEWEST_STEPS), MOST_STEPS))
+
+
+def batch_for(sizes: Sizes) -> int:
+    """Crops in a batch: more where they are short."""
+    return 96 if sizes.stride > 1 else 32

@@ -1,0 +1,116 @@
+"""Several networks of the same shape in lockstep, each a linear forecast that a recurrent network corrects.
+
+At every step of a crop, y = x A + b + correction(h, x), h being the state of one recurrent layer that has read all
+steps so far, its input the numbers x of this step and a few more. The correction starts at zero, so that training
+starts from the linear forecast. With a head of `width` ReLUs it is W2 relu(W1 [h; x] + b1), else Wo h.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from gatecast.nn import native, ops
+from gatecast.nn.recurrent import GRU, LSTM, description
+
+MODULES: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
+INPUT_STD = 0.6
+"""Input weights are uniform with a standard deviation of this over the square root of the inputs."""
+
+
+class Shape(NamedTuple):
+    """Cell, units, width of the ReLU head (0: none), linear and extra inputs, outputs."""
+
+    cell: Literal["gru", "lstm"]
+    units: int
+    width: int
+    linear: int
+    extra: int
+    outputs: int
+
+
+class Corrections(nn.Module):
+    """E networks whose parameters stand side by side, first axis E.
+
+    >>> nets = Corrections(Shape("gru", 8, 4, linear=5, extra=2, outputs=3), [torch.Generator() for _ in range(2)])
+    >>> nets(torch.zeros(2, 7, 6, 5), torch.zeros(2, 7, 6, 2)).shape
+    torch.Size([2, 7, 6, 3])
+    """
+
+    def __init__(self, shape: Shape, generators: list[torch.Generator]) -> None:
+        super().__init__()
+        self.shape = shape
+        with torch.device("meta"):
+            layer = MODULES[shape.cell](shape.linear + shape.extra, shape.units, batch_first=True)
+        self._layer = (layer,)  # its shape alone; a tuple, so that it is no part of this module
+        members, read = len(generators), shape.width or shape.units
+        self.recurrent = nn.Parameter(torch.stack([self._recurrent_weights(each) for each in generators]))
+        if shape.width:
+            self.hidden = nn.Parameter(
+                torch.stack([_uniform((shape.units + shape.linear, shape.width), each) for each in generators])
+            )
+            self.hidden_bias = nn.Parameter(torch.zeros(members, 1, shape.width))
+        self.out = nn.Parameter(torch.zeros(members, read, shape.outputs))
+        self.skip = nn.Parameter(torch.zeros(members, shape.linear, shape.outputs))
+        self.skip_bias = nn.Parameter(torch.zeros(members, 1, shape.outputs))
+
+    def start_at(self, weight: Float32[Tensor, "D K"], bias: Float32[Tensor, "K"]) -> None:
+        """Let every network start as this linear forecast."""
+        with torch.no_grad():
+            self.skip.copy_(weight.expand_as(self.skip))
+            self.skip_bias.copy_(bias.expand_as(self.skip_bias))
+
+    def forward(self, x: Float[Tensor, "E B C D"], extra: Float[Tensor, "E B C X"]) -> Float[Tensor, "E B C K"]:
+        """The normalised forecasts of every network at every step."""
+        rows = x.flatten(1, 2)  # [E, B C, D]
+        h = self._states(torch.cat([x, extra], dim=3)).flatten(1, 2)  # [E, B C, H]
+        if self.shape.width:
+            h = torch.relu(torch.baddbmm(self.hidden_bias, torch.cat([h, rows], dim=2), self.hidden))
+        y = torch.baddbmm(self.skip_bias, rows, self.skip) + torch.bmm(h, self.out)
+        return y.view(*x.shape[:3], -1)
+
+    def _states(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C H"]:
+        """The state of every network after every step, from zero."""
+        weights = self.recurrent.unbind()
+        if native.kernels is None:
+            return torch.stack([self._on_torch(part, flat) for part, flat in zip(x, weights, strict=True)])
+        facts, keep = ops.Facts(description(*self._layer), True, 0.0), torch.is_grad_enabled()
+        return torch.stack(
+            [
+                ops.recurrent(part, (None, None), [flat], facts, None, keep, True)[0]
+                for part, flat in zip(x, weights, strict=True)
+            ]
+        )
+
+    def _on_torch(self, x: Float[Tensor, "B C I"], flat: Float[Tensor, "P"]) -> Float[Tensor, "B C H"]:
+        layer = self._layer[0]
+        named = dict(layer.named_parameters())
+        parts = flat.split([weight.numel() for weight in named.values()])
+        given = {name: part.view(w.shape) for (name, w), part in zip(named.items(), parts, strict=True)}
+        y: Tensor = torch.func.functional_call(layer, given, (x,))[0]
+        return y
+
+    def _recurrent_weights(self, generator: torch.Generator) -> Tensor:
+        """One network's recurrent layer in one tensor: orthogonal recurrent blocks, one forget bias of 1, else zero."""
+        units, parts = self.shape.units, []
+        for name, like in self._layer[0].named_parameters():
+            weight = torch.zeros(like.shape)
+            if name.startswith("weight_ih"):
+                weight = _uniform((like.shape[1], like.shape[0]), generator).T
+            elif name.startswith("weight_hh"):
+                for block in weight.split(units):
+                    nn.init.orthogonal_(block, generator=generator)
+            elif self.shape.cell == "lstm" and name.startswith("bias_ih"):
+                weight[units : 2 * units] = 1.0
+            parts.append(weight.flatten())
+        return torch.cat(parts)
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform weights of `shape` (inputs first)."""
+    reach = INPUT_STD * math.sqrt(3 / shape[0])
+    return torch.empty(shape).uniform_(-reach, reach, generator=generator)

@@ -1,0 +1,246 @@
+"""Crops of many series: what a network reads at each of C anchors, and what it should have said, gathered by index.
+
+An anchor is the last row that a forecast may know. The step at an anchor reads the whole look-back window before it,
+the season of one long lag before it and the paths of the smoother bank, all minus the anchor's centre and over its
+scale, so that everything is relative to the newest level. Nothing is stored per window: a batch gathers its crops from
+flat arrays of one row per value.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64
+from torch import Tensor
+
+from gatecast.prepare.scale import seasonal_differences
+from gatecast.prepare.smooth import bank, damping, smooth
+
+INPUT_CLIP = 8.0
+LEAST_SCALE = 0.1
+"""The scale of a window is at least this share of the series' mean absolute seasonal difference."""
+
+Normal = Literal["level", "spread"]
+"""What a window is divided by: nothing (its level is subtracted), or also its standard deviation."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """In rows: look-back K, season m, long lag (0: none), horizon h, and from anchor to anchor p; and C anchors."""
+
+    lookback: int
+    anchors: int
+    stride: int
+    season: int
+    long_lag: int
+    horizon: int
+
+    @property
+    def least(self) -> int:
+        """Rows of a window that must be there before a forecast from it is scored."""
+        return min(self.lookback, max(self.season + 1, 4))
+
+    @property
+    def history(self) -> int:
+        """Rows before the last anchor, and it, that a crop reads in its windows."""
+        return self.lookback + (self.anchors - 1) * self.stride
+
+    @property
+    def linear(self) -> int:
+        """Numbers at an anchor that the linear part reads: window, long lag, smoother paths."""
+        paths = bank(self.season)
+        flat = sum(not s.beta for s in paths) if self.season == 1 else 0
+        return self.lookback + (self.horizon if self.long_lag else 0) + flat + self.horizon * (len(paths) - flat)
+
+
+class Crop(NamedTuple):
+    """N crops of C anchors: inputs of the linear part, what only the network reads, targets in normalised units, which
+    of those exist, the centre and scale that undo the normalisation, and the rows that a window really has."""
+
+    linear: Float32[Tensor, "N C D"]
+    extra: Float32[Tensor, "N C X"]
+    target: Float32[Tensor, "N C K"]
+    exists: Bool[Tensor, "N C K"]
+    centre: Float32[Tensor, "N C"]
+    scale: Float32[Tensor, "N C"]
+    valid: Float32[Tensor, "N C"]
+
+
+class Crops:
+    """Transformed series as flat arrays, ready to be cropped; `z` is NaN where a value is missing.
+
+    `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read.
+    """
+
+    def __init__(
+        self,
+        z: Float64[np.ndarray, "rows"],
+        indptr: Int64[np.ndarray, "pointers"],
+        calendar: Float32[np.ndarray, "rows F"],
+        sizes: Sizes,
+        normal: Normal,
+    ) -> None:
+        self.sizes, self.normal = sizes, normal
+        self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (indptr[:-1], indptr[1:]))
+        self._z = torch.from_numpy(np.nan_to_num(z).astype(np.float32))
+        self._present = torch.from_numpy(np.isfinite(z))
+        states = smooth(z, indptr, sizes.season)
+        centre, scale, floor, count = _normalise(z, indptr, sizes, normal)
+        facts = [centre, scale, count, np.log(scale / floor), states.started]
+        self._states = torch.from_numpy(
+            np.column_stack([*(each.astype(np.float32) for each in facts), states.level, states.trend])
+        )
+        self._season = torch.from_numpy(states.season)
+        self._calendar = torch.from_numpy(calendar)
+        self._damping = torch.from_numpy(damping(bank(sizes.season), sizes.horizon))
+        self._phase = torch.arange(sizes.horizon) % sizes.season
+        self._back = torch.arange(sizes.anchors - 1, -1, -1) * sizes.stride
+
+    @property
+    def extra(self) -> int:
+        """Numbers at an anchor that only the network reads."""
+        return 1 + self._calendar.shape[1] + (self.normal == "spread")
+
+    def newest(self, series: Int64[Tensor, "N"]) -> Crop:
+        """The crops that end with the last row of `series`."""
+        return self.take(series, self.stops[series] - 1)
+
+    def single(self) -> Crops:
+        """The same series, to be cropped at one anchor each."""
+        twin = copy.copy(self)
+        twin.sizes, twin._back = replace(self.sizes, anchors=1), torch.zeros(1, dtype=torch.int64)
+        return twin
+
+    def take(self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"]) -> Crop:
+        """Crops of `series` whose last anchors are the flat rows `ends`."""
+        sizes, lo, hi = self.sizes, self.starts[series], self.stops[series]
+        z, present = self._rows(ends, lo, hi, -sizes.history + 1, sizes.horizon)
+        anchors = ends[:, None] - self._back  # [N, C]
+        inside = anchors >= lo[:, None]
+        at = torch.maximum(anchors, lo[:, None])
+        states = self._states[at] * inside[..., None]  # [N, C, 5 + 2 n]
+        centre, scale = states[..., 0:1], torch.where(inside[..., None], states[..., 1:2], 1.0)
+
+        def relative(values: Tensor, known: Tensor) -> Tensor:
+            return ((values - centre) / scale).clamp(-INPUT_CLIP, INPUT_CLIP) * known
+
+        windows = [part.unfold(1, sizes.lookback, sizes.stride)[:, : sizes.anchors] for part in (z, present)]
+        parts = [relative(*windows)]
+        if sizes.long_lag:
+            parts.append(self._lagged(ends, lo, hi, scale))
+        parts += [relative(path, states[..., 4:5]) for path in self._paths(states, at, lo)]
+        ahead = [part[:, sizes.lookback :].unfold(1, sizes.horizon, sizes.stride) for part in (z, present)]
+        target = (ahead[0] - centre) / scale
+        extra = [states[..., 2:3] / sizes.lookback, self._calendar[at]]
+        if self.normal == "spread":
+            extra.append(0.5 * states[..., 3:4].clamp(-4, 4))
+        return Crop(
+            torch.cat(parts, dim=2),
+            torch.cat(extra, dim=2),
+            target,
+            ahead[1] & inside[..., None],
+            centre[..., 0],
+            scale[..., 0],
+            states[..., 2],
+        )
+
+    def whole(self, rows: int, most: int) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "N"]]:
+        """Series and flat rows of anchors with a usable window and a whole horizon, among the newest `rows` rows of
+        every series: all of them, or at most `most`, evenly spaced."""
+        first = torch.maximum(self.starts + self.sizes.least - 1, self.stops - rows)
+        counts = (self.stops - self.sizes.horizon - first).clamp(min=0)
+        total = int(counts.sum())
+        series = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        ends = torch.arange(total) - (counts.cumsum(0) - counts - first)[series]
+        every = max(1, -(-total // most))
+        return series[::every], ends[::every]
+
+    def _rows(
+        self, ends: Tensor, lo: Tensor, hi: Tensor, first: int, stop: int
+    ) -> tuple[Float32[Tensor, "N L"], Bool[Tensor, "N L"]]:
+        """The rows `ends + first` to `ends + stop` (included) and whether they exist; zero where they do not."""
+        at = ends[:, None] + torch.arange(first, stop + 1)
+        inside = (at >= lo[:, None]) & (at < hi[:, None])
+        at = torch.where(inside, at, lo[:, None])
+        known = self._present[at] & inside
+        return self._z[at] * known, known
+
+    def _lagged(self, ends: Tensor, lo: Tensor, hi: Tensor, scale: Tensor) -> Float32[Tensor, "N C K"]:
+        """The rows one long lag before the horizon, minus the one before them."""
+        sizes = self.sizes
+        first = -sizes.long_lag - (sizes.anchors - 1) * sizes.stride
+        z, known = self._rows(ends, lo, hi, first, sizes.horizon - sizes.long_lag)
+        paths, there = (part.unfold(1, sizes.horizon + 1, sizes.stride) for part in (z, known))
+        gone = (paths[..., 1:] - paths[..., :1]) / scale
+        return gone.clamp(-INPUT_CLIP, INPUT_CLIP) * (there[..., 1:] & there[..., :1])
+
+    def _paths(self, states: Tensor, at: Tensor, lo: Tensor) -> list[Float32[Tensor, "N C K"]]:
+        """What every smoother expects; one number where a path is flat."""
+        sizes, smoothers = self.sizes, bank(self.sizes.season)
+        levels, trends = states[..., 5 : 5 + len(smoothers)], states[..., 5 + len(smoothers) :]
+        if sizes.season > 1:
+            cycle = torch.maximum(at[..., None] - sizes.season + 1 + self._phase, lo[:, None, None])  # [N, C, K]
+            seasons = self._season[cycle]  # [N, C, K, n]
+        paths = []
+        for i, smoother in enumerate(smoothers):
+            path = levels[..., i : i + 1]
+            if smoother.beta:
+                path = path + trends[..., i : i + 1] * self._damping[i]
+            paths.append(path + seasons[..., i] if sizes.season > 1 else path)
+        return paths
+
+
+def _normalise(
+    z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"], sizes: Sizes, normal: Normal
+) -> tuple[
+    Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"]
+]:
+    """Of every row as anchor: centre, scale, the scale's unit, and the valid rows of its window.
+
+    The centre is the mean of the last season's values; where all are missing, the last centre there was.
+    """
+    starts = np.repeat(indptr[:-1], np.diff(indptr))
+    here, known = np.arange(len(z)), np.isfinite(z)
+    floor = np.ones(len(z))
+    filled = np.where(known, z, 0.0)
+    before = [np.concatenate([[0.0], np.cumsum(each)]) for each in (known, filled, filled**2)]
+
+    def over(rows: int) -> list[np.ndarray]:
+        first = np.maximum(starts, here - rows + 1)
+        return [each[here + 1] - each[first] for each in before]
+
+    count, total, _ = over(sizes.season)
+    newest = np.maximum.accumulate(np.where(count > 0, here, starts))
+    centre = (total / np.maximum(count, 1))[newest]
+    count, total, squares = over(sizes.lookback)
+    scale = np.ones(len(z))
+    if normal == "spread":
+        differences = seasonal_differences(z, indptr, sizes.season)
+        floor = np.repeat(np.where(differences > 0, differences, 1.0), np.diff(indptr))
+        variance = squares / np.maximum(count, 1) - (total / np.maximum(count, 1)) ** 2
+        scale = np.maximum(np.sqrt(np.maximum(variance, 0.0)), LEAST_SCALE * floor)
+    return centre, scale, floor, count
+
+
+class Sampler:
+    """Draws crops: a series with a chance that grows as the root of its length, its last anchor anywhere in it.
+
+    Every anchor has a usable window, where the series is long enough for one, and at least one row after it.
+    """
+
+    def __init__(self, crops: Crops, generator: torch.Generator) -> None:
+        self._first = torch.minimum(crops.starts + crops.sizes.least - 1, crops.stops - 2)
+        self._count = crops.stops - 1 - self._first
+        lengths = crops.stops - crops.starts
+        self._ends = (lengths.double().sqrt() * (lengths > 1)).cumsum(0)
+        self._generator = generator
+
+    def draw(self, count: int) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "N"]]:
+        """Series, and the flat rows of last anchors."""
+        where = torch.rand(2, count, dtype=torch.float64, generator=self._generator)
+        series = torch.searchsorted(self._ends, where[0] * self._ends[-1], right=True).clamp(max=len(self._ends) - 1)
+        return series, self._first[series] + (where[1] * self._count[series]).long()

@@ -1,0 +1,207 @@
+"""The global model: what decides its forecasts and what may not, on a small panel of seasonal series."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from gatecast.data.calendar import Calendar
+from gatecast.data.read import read
+from gatecast.edge import container
+from gatecast.edge.save import KIND, load, save
+from gatecast.errors import DataError, ForecastError, ModelFileError, SpecError
+from gatecast.forecast import rules
+from gatecast.forecast.candidates import untrained
+from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.rules import batch_for, candidates_for, sizes_for, steps_for
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch):
+    monkeypatch.setattr(rules, "FEWEST_STEPS", 20)
+    monkeypatch.setattr(rules, "MOST_STEPS", 20)
+
+
+def monthly(series=5, years=8, seed=0):
+    """A long frame of positive seasonal series of different lengths."""
+    rng, frames = np.random.default_rng(seed), []
+    for s in range(series):
+        rows = 12 * years - 5 * s
+        t = np.arange(rows)
+        y = rng.uniform(20, 200) * (1 + 0.3 * np.sin(2 * np.pi * t / 12 + s)) * np.exp(rng.normal(0, 0.03, rows))
+        dates = pd.date_range("2010-01-01", periods=12 * years, freq="MS")[-rows:]
+        frames.append(pd.DataFrame({"unique_id": f"s{s}", "ds": dates, "y": y}))
+    return pd.concat(frames, ignore_index=True)
+
+
+FRAME = monthly()
+
+
+def fitted(frame=FRAME, h=6, **options):
+    return GlobalForecaster(h).fit(frame, **options)
+
+
+@pytest.fixture(scope="module")
+def forecasts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "FEWEST_STEPS", 20)
+        patch.setattr(rules, "MOST_STEPS", 20)
+        return fitted().predict()
+
+
+def test_the_same_seed_gives_the_same_bits_and_the_input_stays_as_it_is(forecasts):
+    frame = FRAME.copy()
+    again = fitted(frame)
+    pd.testing.assert_frame_equal(again.predict(), forecasts, check_exact=True)
+    pd.testing.assert_frame_equal(again.predict(), forecasts, check_exact=True)
+    pd.testing.assert_frame_equal(frame, FRAME, check_exact=True)
+    assert not np.array_equal(fitted(seed=1).predict()["Gatecast"], forecasts["Gatecast"])
+
+
+def test_the_order_of_rows_and_series_changes_nothing(forecasts):
+    shuffled = FRAME.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(fitted(shuffled).predict(), forecasts, check_exact=True)
+
+
+def test_a_change_of_unit_changes_the_unit_of_the_forecast(forecasts):
+    scaled = fitted(FRAME.assign(y=64 * FRAME["y"])).predict()
+    np.testing.assert_allclose(scaled["Gatecast"], 64 * forecasts["Gatecast"], rtol=1e-3)
+
+
+def test_forecasts_follow_the_last_row_of_every_series(forecasts):
+    assert list(forecasts.columns) == ["unique_id", "ds", "Gatecast"]
+    assert forecasts["unique_id"].tolist() == [f"s{s}" for s in range(5) for _ in range(6)]
+    dates = pd.date_range(FRAME["ds"].max(), periods=7, freq="MS")[1:]
+    assert forecasts["ds"].tolist() == [*dates] * 5
+
+
+@pytest.mark.parametrize("poison", [1e9, -1e9])
+def test_no_fold_of_a_backtest_sees_what_it_is_judged_by(poison):
+    model = GlobalForecaster(6)
+    honest = model.cross_validation(FRAME, windows=2, level=[80])
+    late = FRAME.copy()
+    late.loc[FRAME["ds"] >= FRAME["ds"].max() - pd.DateOffset(months=5), "y"] = poison
+    poisoned = model.cross_validation(late, windows=2, level=[80])
+    columns = ["unique_id", "ds", "cutoff", "Gatecast", "Gatecast-lo-80", "Gatecast-hi-80"]
+    pd.testing.assert_frame_equal(poisoned[columns], honest[columns], check_exact=True)
+    assert honest.groupby("cutoff").size().tolist() == [30, 30]
+    merged = honest.merge(FRAME, on=["unique_id", "ds"])
+    assert len(merged) == 60 and (merged["y_x"] == merged["y_y"]).all() and (merged["ds"] > merged["cutoff"]).all()
+    assert not hasattr(model, "panel_"), "a backtest leaves its model alone"
+
+
+def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
+    model = fitted()
+    panel = model.panel_
+    moved = panel.values.copy()
+    moved[panel.indptr[1:] - 1] *= 1.1
+    for part, choice in zip(model.parts_, [c for c in model.choices_ if c.kept], strict=True):
+        sizes = sizes_for(panel, 6)[0]
+        after = untrained(replace(panel, values=moved), sizes, choice.candidate, part.transform)
+        for group, net in enumerate(part.nets):
+            after.nets[group].load_state_dict(net.state_dict())
+            assert (part.paths(group, np.arange(5)) != after.paths(group, np.arange(5))).all()
+
+
+def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(tmp_path):
+    model = fitted()
+    path = save(model, tmp_path / "panel.gatecast")
+    again = load(path)
+    pd.testing.assert_frame_equal(again.predict(level=[80]), model.predict(level=[80]), check_exact=True)
+    assert again.rules_ == model.rules_ and again.choices_ == model.choices_
+    assert save(again, tmp_path / "twin.gatecast").read_bytes() == path.read_bytes()
+    tensors, facts = container.read(path, KIND)
+    for name in ("part.0.0.out", "part.0.unit", "panel.indptr"):
+        lies = {**tensors, name: tensors[name][:1]}
+        with pytest.raises(ModelFileError, match="does not describe a model"):
+            load(container.write(tmp_path / "lie.gatecast", KIND, lies, facts))
+
+
+def test_missing_values_are_masked_and_only_missing_ones_are_an_error(forecasts):
+    holes = FRAME.copy()
+    holes.loc[holes.index % 17 == 3, "y"] = np.nan
+    found = fitted(holes).predict()["Gatecast"]
+    assert np.isfinite(found).all() and not np.array_equal(found, forecasts["Gatecast"])
+    np.testing.assert_allclose(found, forecasts["Gatecast"], rtol=0.25)
+    empty = pd.concat([FRAME, pd.DataFrame({"unique_id": "empty", "ds": FRAME["ds"][:9], "y": np.nan})])
+    with pytest.raises(DataError, match="empty"):
+        fitted(empty)
+
+
+def test_series_shorter_than_the_window_are_forecast_too():
+    short = pd.concat([FRAME, FRAME[FRAME["unique_id"] == "s0"].tail(4).assign(unique_id="short")])
+    found = fitted(short).predict()
+    ahead = found[found["unique_id"] == "short"]["Gatecast"]
+    assert len(ahead) == 6 and np.isfinite(ahead).all()
+
+
+def test_polars_in_polars_out(forecasts):
+    found = fitted(pl.from_pandas(FRAME)).predict(level=[80])
+    assert isinstance(found, pl.DataFrame)
+    np.testing.assert_array_equal(found["Gatecast"].to_numpy(), forecasts["Gatecast"])
+
+
+def test_bounds_lie_around_the_forecast_and_wider_levels_outside():
+    model = fitted()
+    found = model.predict(level=[50, 80])
+    columns = [f"Gatecast{end}" for end in ("-lo-80", "-lo-50", "-hi-50", "-hi-80")]
+    assert set(columns) < set(found.columns)
+    assert (np.diff(found[columns].to_numpy(), axis=1) >= 0).all()
+    quantiles = model.predict(quantiles=(0.1, 0.9))
+    np.testing.assert_array_equal(quantiles["Gatecast-q-0.1"], found["Gatecast-lo-80"])
+    with pytest.raises(ForecastError, match="held back"):
+        model.predict(level=[99.9])
+    with pytest.raises(ForecastError, match="one of them"):
+        model.predict(level=[80], quantiles=(0.5,))
+    with pytest.raises(ForecastError, match="no level"):
+        model.predict(level=[0.9, 120])
+
+
+def test_it_says_what_it_decided_and_refuses_what_it_cannot_do():
+    model = fitted()
+    text = " ".join(model.rules_)
+    assert "season 12" in text and "log/gru" in text and "MASE" in text
+    with pytest.raises(ForecastError, match="fit"):
+        GlobalForecaster(3).predict()
+    with pytest.raises(SpecError, match="h=0"):
+        GlobalForecaster(0)
+
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+# frequency -> (season, look-back, anchors, stride, long lag) of 1200 rows and a horizon of 7
+RULES = {
+    "YS": (1, 14, 12, 1, 0),
+    "QS": (4, 12, 12, 1, 0),
+    "MS": (12, 36, 24, 1, 0),
+    "W-SUN": (1, 65, 26, 1, 52),
+    "B": (1, 14, 12, 1, 0),
+    "D": (7, 112, 28, 1, 364),
+    "h": (24, 336, 5, 24, 0),
+    "30min": (48, 672, 5, 48, 0),
+    "step": (1, 14, 12, 1, 0),
+}
+
+
+@pytest.mark.parametrize(("freq", "expected"), RULES.items(), ids=RULES)
+def test_sizes_follow_the_frequency(freq, expected):
+    rows = 200 if freq == "YS" else 1200 if freq != "QS" else 800
+    times = np.arange(rows) if freq == "step" else pd.date_range("1900-01-01", periods=rows, freq=freq)
+    panel = read(pd.DataFrame({"ds": times, "y": np.arange(1.0, rows + 1)}))
+    sizes, why = sizes_for(panel, 7)
+    assert (sizes.season, sizes.lookback, sizes.anchors, sizes.stride, sizes.long_lag) == expected
+    assert f"season {sizes.season}" in why
+    assert batch_for(sizes) == (96 if sizes.stride > 1 else 32)
+
+
+def test_candidates_follow_the_sign_and_steps_the_amount(monkeypatch):
+    monkeypatch.undo()
+    assert len(candidates_for(read(FRAME))[0]) == 3
+    dry = FRAME.assign(y=FRAME["y"].where(FRAME.index % 20 > 0, 0.0))
+    chosen, why = candidates_for(read(dry))
+    assert [each.transform for each in chosen] == ["scale"] and "5 %" in why
+    panel = read(FRAME)
+    assert steps_for(panel) == 400
+    assert panel.calendar == Calendar("MS")
