@@ -22,7 +22,7 @@ def nets(shape, seeds=(1, 2)):
 
 def inputs(shape, members=2):
     generator = torch.Generator().manual_seed(5)
-    return (torch.randn(members, 20, 7, n, generator=generator) for n in (shape.linear, shape.extra))
+    return torch.randn(members, 20, 7, shape.linear + shape.extra, generator=generator)
 
 
 def seasons(series=6, rows=60, seed=0):
@@ -37,10 +37,10 @@ def seasons(series=6, rows=60, seed=0):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_they_start_at_the_linear_forecast(shape):
-    found, (x, extra) = nets(shape), inputs(shape)
+    found, x = nets(shape), inputs(shape)
     weight, bias = torch.randn(4, 3), torch.randn(3)
     found.start_at(weight, bias)
-    torch.testing.assert_close(found(x, extra), x @ weight + bias)
+    torch.testing.assert_close(found(x), x[..., : shape.linear] @ weight + bias)
 
 
 def moved(shape, seeds=(1, 2)):
@@ -52,11 +52,11 @@ def moved(shape, seeds=(1, 2)):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_kernels_and_torch_give_the_same_values_and_gradients(shape, monkeypatch):
-    found, (x, extra) = moved(shape), inputs(shape)
+    found, x = moved(shape), inputs(shape)
     results = []
     for kernels in (native.kernels, None):
         monkeypatch.setattr(native, "kernels", kernels)
-        y = found(x, extra)
+        y = found(x)
         results.append([y.detach(), *torch.autograd.grad(y.square().sum(), list(found.parameters()))])
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
@@ -64,13 +64,13 @@ def test_kernels_and_torch_give_the_same_values_and_gradients(shape, monkeypatch
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_network_among_others_is_the_network_alone(shape):
-    together, (x, extra) = nets(shape), inputs(shape)
+    together, x = nets(shape), inputs(shape)
     alone = nets(shape, seeds=(2,))
     for mine, theirs in zip(together.parameters(), alone.parameters(), strict=True):
         assert torch.equal(mine[1:], theirs)
         with torch.no_grad():
             theirs.copy_(mine.normal_(generator=torch.Generator().manual_seed(4))[1:])
-    torch.testing.assert_close(together(x, extra)[1:], alone(x[1:], extra[1:]))
+    torch.testing.assert_close(together(x)[1:], alone(x[1:]))
 
 
 def test_recurrent_weights_start_orthogonal_with_one_forget_bias():
@@ -131,8 +131,8 @@ def test_the_newest_value_moves_every_step_of_every_network():
     crops = seasons()
     found, _ = trained(crops)
     crop = crops.newest(torch.tensor([0]))
-    x = crop.linear.expand(2, 1, -1, -1).clone().requires_grad_()
-    y = found(x, crop.extra.expand(2, 1, -1, -1))[:, 0, -1]
+    x = crop.read.expand(2, 1, -1, -1).clone().requires_grad_()
+    y = found(x)[:, 0, -1]
     for member in range(2):
         for k in range(SIZES.horizon):
             (gradient,) = torch.autograd.grad(y[member, k], x, retain_graph=True)

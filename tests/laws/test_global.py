@@ -13,7 +13,6 @@ from gatecast.edge import container
 from gatecast.edge.save import KIND, load, save
 from gatecast.errors import DataError, ForecastError, ModelFileError, SpecError
 from gatecast.forecast import rules
-from gatecast.forecast.candidates import untrained
 from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.rules import batch_for, candidates_for, sizes_for, steps_for
 
@@ -97,11 +96,9 @@ def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
     panel = model.panel_
     moved = panel.values.copy()
     moved[panel.indptr[1:] - 1] *= 1.1
-    for part, choice in zip(model.parts_, [c for c in model.choices_ if c.kept], strict=True):
-        sizes = sizes_for(panel, 6)[0]
-        after = untrained(replace(panel, values=moved), sizes, choice.candidate, part.transform)
-        for group, net in enumerate(part.nets):
-            after.nets[group].load_state_dict(net.state_dict())
+    for part in model.parts_:
+        after = part.over(replace(panel, values=moved), part.transform)
+        for group in range(len(part.nets)):
             assert (part.paths(group, np.arange(5)) != after.paths(group, np.arange(5))).all()
 
 

@@ -20,10 +20,12 @@ from gatecast.prepare.waves import waves
 from gatecast.train.lockstep import Schedule, fit_start, forecast, train_lockstep
 from gatecast.train.members import in_parallel
 
-GROUPS, MEMBERS = 2, 2
-"""Networks of a candidate: so many groups, trained side by side, of so many in lockstep."""
-TOLERANCE = 1.03
-"""Candidates within 3 % of the best are kept."""
+GROUPS = 2
+"""Networks of a candidate are trained in so many groups, side by side; those of a group in lockstep."""
+TRIAL = 1
+"""Networks in a group while candidates are judged."""
+TOLERANCE = 1.05
+"""Candidates within 5 % of the best are kept."""
 JUDGED = 2000
 """At most so many series judge the candidates."""
 
@@ -84,20 +86,28 @@ class Judged(NamedTuple):
     errors: Targets
 
 
-def make_part(panel: Panel, sizes: Sizes, candidate: Candidate, seed: int) -> Part:
+def members_for(kept: int) -> int:
+    """Networks in a group of each of `kept` candidates: 4, 8 or 6 networks vote."""
+    return 2 if kept < 3 else 1
+
+
+def make_part(panel: Panel, sizes: Sizes, candidate: Candidate, members: int, seed: int) -> Part:
     """A candidate's data, and its networks at their linear start."""
-    part = untrained(panel, sizes, candidate, fit_series_transform(panel, candidate.transform == "log"), seed)
+    transform = fit_series_transform(panel, candidate.transform == "log")
+    part = untrained(panel, sizes, candidate, transform, members, seed)
     start = fit_start(part.crops)
     for net in part.nets:
         net.start_at(*start)
     return part
 
 
-def untrained(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform, seed: int = 0) -> Part:
+def untrained(
+    panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform, members: int, seed: int = 0
+) -> Part:
     """A candidate's data under a fitted transform, and networks that know nothing."""
     crops = _crops(panel, sizes, candidate, transform)
     shape = Shape(candidate.cell, UNITS, candidate.width, sizes.linear, crops.extra, sizes.horizon)
-    seeds = np.random.SeedSequence([seed, 1]).generate_state(GROUPS * MEMBERS).reshape(GROUPS, MEMBERS)
+    seeds = np.random.SeedSequence([seed, 1]).generate_state(GROUPS * members).reshape(GROUPS, members)
     generators = [[torch.Generator().manual_seed(int(each)) for each in group] for group in seeds]
     return Part(candidate, transform, crops, tuple(Corrections(shape, group) for group in generators))
 
@@ -110,7 +120,8 @@ def _crops(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTr
 def train_parts(panel: Panel, sizes: Sizes, choices: tuple[Choice, ...], seed: int) -> tuple[Part, ...]:
     """The kept candidates, trained on all of `panel` for as many steps as were chosen."""
     kept = [choice for choice in choices if choice.kept]
-    parts = tuple(make_part(panel, sizes, choice.candidate, seed) for choice in kept)
+    members = members_for(len(kept))
+    parts = tuple(make_part(panel, sizes, choice.candidate, members, seed) for choice in kept)
     planned = steps_for(panel)
     jobs = [
         Job(part, group, planned, (choice.steps,), seed)
@@ -130,7 +141,7 @@ def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: i
     scale = error_scale(known)[judged]
     planned = steps_for(panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
-    parts = [make_part(known, sizes, candidate, seed) for candidate in candidates]
+    parts = [make_part(known, sizes, candidate, TRIAL, seed) for candidate in candidates]
     jobs = [Job(part, group, planned, looks, seed) for part in parts for group in range(GROUPS)]
     seen = in_parallel(lambda job: [job.part.paths(job.group, judged) for _ in job.run()], jobs)
     paths, found = [], []

@@ -37,7 +37,7 @@ class Corrections(nn.Module):
     """E networks whose parameters stand side by side, first axis E.
 
     >>> nets = Corrections(Shape("gru", 8, 4, linear=5, extra=2, outputs=3), [torch.Generator() for _ in range(2)])
-    >>> nets(torch.zeros(2, 7, 6, 5), torch.zeros(2, 7, 6, 2)).shape
+    >>> nets(torch.zeros(2, 7, 6, 5 + 2)).shape
     torch.Size([2, 7, 6, 3])
     """
 
@@ -64,14 +64,18 @@ class Corrections(nn.Module):
             self.skip.copy_(weight.expand_as(self.skip))
             self.skip_bias.copy_(bias.expand_as(self.skip_bias))
 
-    def forward(self, x: Float[Tensor, "E B C D"], extra: Float[Tensor, "E B C X"]) -> Float[Tensor, "E B C K"]:
-        """The normalised forecasts of every network at every step."""
-        rows = x.flatten(1, 2)  # [E, B C, D]
-        h = self._states(torch.cat([x, extra], dim=3)).flatten(1, 2)  # [E, B C, H]
-        if self.shape.width:
-            h = torch.relu(torch.baddbmm(self.hidden_bias, torch.cat([h, rows], dim=2), self.hidden))
-        y = torch.baddbmm(self.skip_bias, rows, self.skip) + torch.bmm(h, self.out)
-        return y.view(*x.shape[:3], -1)
+    def forward(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C K"]:
+        """The normalised forecasts of every network at every step; its first D numbers are those of the linear part."""
+        shape = self.shape
+        rows = x.flatten(1, 2)[..., : shape.linear]  # [E, B C, D]
+        h = self._states(x).flatten(1, 2)  # [E, B C, H]
+        if not shape.width:
+            return torch.baddbmm(torch.baddbmm(self.skip_bias, rows, self.skip), h, self.out).view(*x.shape[:3], -1)
+        from_h, from_rows = self.hidden.split([shape.units, shape.linear], dim=1)
+        both = torch.bmm(rows, torch.cat([self.skip, from_rows], dim=2))  # [E, B C, K + width]
+        linear, inner = both.split([shape.outputs, shape.width], dim=2)
+        head = torch.relu(torch.baddbmm(inner + self.hidden_bias, h, from_h))
+        return torch.baddbmm(linear + self.skip_bias, head, self.out).view(*x.shape[:3], -1)
 
     def _states(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C H"]:
         """The state of every network after every step, from zero."""

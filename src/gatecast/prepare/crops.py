@@ -58,11 +58,14 @@ class Sizes:
 
 
 class Crop(NamedTuple):
-    """N crops of C anchors: inputs of the linear part, what only the network reads, targets in normalised units, which
-    of those exist, the centre and scale that undo the normalisation, and the rows that a window really has."""
+    """N crops of C anchors. `read`: what a network reads; `linear`: its first columns, which the linear part reads too.
 
+    Targets are in normalised units, `exists` says which of them there are; `centre` and `scale` undo the
+    normalisation; `valid` counts the rows that a window really has.
+    """
+
+    read: Float32[Tensor, "N C I"]
     linear: Float32[Tensor, "N C D"]
-    extra: Float32[Tensor, "N C X"]
     target: Float32[Tensor, "N C K"]
     exists: Bool[Tensor, "N C K"]
     centre: Float32[Tensor, "N C"]
@@ -97,7 +100,6 @@ class Crops:
         self._season = torch.from_numpy(states.season)
         self._calendar = torch.from_numpy(calendar)
         self._damping = torch.from_numpy(damping(bank(sizes.season), sizes.horizon))
-        self._phase = torch.arange(sizes.horizon) % sizes.season
         self._back = torch.arange(sizes.anchors - 1, -1, -1) * sizes.stride
 
     @property
@@ -123,30 +125,27 @@ class Crops:
         inside = anchors >= lo[:, None]
         at = torch.maximum(anchors, lo[:, None])
         states = self._states[at] * inside[..., None]  # [N, C, 5 + 2 n]
-        centre, scale = states[..., 0:1], torch.where(inside[..., None], states[..., 1:2], 1.0)
-
-        def relative(values: Tensor, known: Tensor) -> Tensor:
-            return ((values - centre) / scale).clamp(-INPUT_CLIP, INPUT_CLIP) * known
-
-        windows = [part.unfold(1, sizes.lookback, sizes.stride)[:, : sizes.anchors] for part in (z, present)]
-        parts = [relative(*windows)]
+        centre, scale, count, spread, started = states[..., :5].split(1, dim=2)
+        scale = torch.where(inside[..., None], scale, 1.0)
+        read = torch.empty(*at.shape, sizes.linear + self.extra)
+        windows, known = (part.unfold(1, sizes.lookback, sizes.stride)[:, : sizes.anchors] for part in (z, present))
+        read[..., : sizes.lookback] = windows
+        body = read[..., : self._write_paths(read, states, ends, lo)]
+        body.sub_(centre).div_(scale).clamp_(-INPUT_CLIP, INPUT_CLIP)
+        body[..., : sizes.lookback].mul_(known)
+        body[..., sizes.lookback :].mul_(started)
         if sizes.long_lag:
-            parts.append(self._lagged(ends, lo, hi, scale))
-        parts += [relative(path, states[..., 4:5]) for path in self._paths(states, at, lo)]
-        ahead = [part[:, sizes.lookback :].unfold(1, sizes.horizon, sizes.stride) for part in (z, present)]
-        target = (ahead[0] - centre) / scale
-        extra = [states[..., 2:3] / sizes.lookback, self._calendar[at]]
-        if self.normal == "spread":
-            extra.append(0.5 * states[..., 3:4].clamp(-4, 4))
-        return Crop(
-            torch.cat(parts, dim=2),
-            torch.cat(extra, dim=2),
-            target,
-            ahead[1] & inside[..., None],
-            centre[..., 0],
-            scale[..., 0],
-            states[..., 2],
-        )
+            read[..., body.shape[2] : sizes.linear] = self._lagged(ends, lo, hi, scale)
+        parts = [count / sizes.lookback, self._calendar[at], *self._own_scale(spread)]
+        torch.cat(parts, dim=2, out=read[..., sizes.linear :])
+        ahead, exists = (part[:, sizes.lookback :].unfold(1, sizes.horizon, sizes.stride) for part in (z, present))
+        target = (ahead - centre) / scale
+        flat = (each[..., 0] for each in (centre, scale, count))
+        return Crop(read, read[..., : sizes.linear], target, exists & inside[..., None], *flat)
+
+    def _own_scale(self, spread: Float32[Tensor, "N C 1"]) -> list[Tensor]:
+        """How wide the window is beside its series, where windows are divided by that."""
+        return [0.5 * spread.clamp(-4, 4)] if self.normal == "spread" else []
 
     def whole(self, rows: int, most: int) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "N"]]:
         """Series and flat rows of anchors with a usable window and a whole horizon, among the newest `rows` rows of
@@ -178,20 +177,29 @@ class Crops:
         gone = (paths[..., 1:] - paths[..., :1]) / scale
         return gone.clamp(-INPUT_CLIP, INPUT_CLIP) * (there[..., 1:] & there[..., :1])
 
-    def _paths(self, states: Tensor, at: Tensor, lo: Tensor) -> list[Float32[Tensor, "N C K"]]:
-        """What every smoother expects; one number where a path is flat."""
+    def _write_paths(self, read: Tensor, states: Tensor, ends: Tensor, lo: Tensor) -> int:
+        """What every smoother expects, after the windows in `read`; returns where that ends.
+
+        Without a season, a path without a trend is one number.
+        """
         sizes, smoothers = self.sizes, bank(self.sizes.season)
         levels, trends = states[..., 5 : 5 + len(smoothers)], states[..., 5 + len(smoothers) :]
         if sizes.season > 1:
-            cycle = torch.maximum(at[..., None] - sizes.season + 1 + self._phase, lo[:, None, None])  # [N, C, K]
-            seasons = self._season[cycle]  # [N, C, K, n]
-        paths = []
+            first = -(sizes.anchors - 1) * sizes.stride - sizes.season + 1
+            rows = torch.maximum(ends[:, None] + torch.arange(first, 1), lo[:, None])
+            cycles = self._season[rows].unfold(1, sizes.season, sizes.stride)  # [N, C, n, m]
+            around = torch.cat([cycles] * -(-sizes.horizon // sizes.season), dim=3)[..., : sizes.horizon]
+        begin = sizes.lookback
         for i, smoother in enumerate(smoothers):
-            path = levels[..., i : i + 1]
+            flat = sizes.season == 1 and not smoother.beta
+            path = read[..., begin : begin + (1 if flat else sizes.horizon)]
+            path.copy_(levels[..., i : i + 1].expand_as(path))
+            if sizes.season > 1:
+                path.add_(around[:, :, i])
             if smoother.beta:
-                path = path + trends[..., i : i + 1] * self._damping[i]
-            paths.append(path + seasons[..., i] if sizes.season > 1 else path)
-        return paths
+                path.addcmul_(trends[..., i : i + 1], self._damping[i])
+            begin += path.shape[2]
+        return begin
 
 
 def _normalise(

@@ -75,7 +75,7 @@ def train_lockstep(
             group["lr"] = schedule.rate * group["share"] * schedule.factor(step)
         optimiser.zero_grad()
         batch = crops.take(*sampler.draw(members * schedule.batch))
-        loss(nets(*_by_member(batch, members)), batch, crops.sizes).backward()
+        loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes).backward()
         torch.nn.utils.clip_grad_norm_(moving, schedule.clip * members, foreach=True)
         optimiser.step()
         with torch.no_grad():
@@ -101,8 +101,8 @@ def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Flo
     with torch.inference_mode():
         for part in series.split(max(1, CHUNK // crops.sizes.anchors)):
             crop = crops.newest(part)
-            x, extra = (each.expand(len(nets.skip), *each.shape) for each in (crop.linear, crop.extra))
-            found.append(nets(x, extra)[:, :, -1] * crop.scale[:, -1:] + crop.centre[:, -1:])
+            x = crop.read.expand(len(nets.skip), *crop.read.shape)
+            found.append(nets(x)[:, :, -1] * crop.scale[:, -1:] + crop.centre[:, -1:])
     return torch.cat(found, dim=1)
 
 
@@ -123,11 +123,6 @@ def fit_start(crops: Crops) -> Linear:
         return Linear(torch.zeros(crops.sizes.linear, crops.sizes.horizon), torch.zeros(crops.sizes.horizon))
     weight, bias = solve_sums(total[0].numpy(), total[1].numpy(), 1e-4 * anchors + 1)
     return Linear(torch.from_numpy(weight).float(), torch.from_numpy(bias).float())
-
-
-def _by_member(crop: Crop, members: int) -> tuple[Float32[Tensor, "E B C D"], Float32[Tensor, "E B C X"]]:
-    linear, extra = (each.view(members, -1, *each.shape[1:]) for each in (crop.linear, crop.extra))
-    return linear, extra
 
 
 @contextmanager
