@@ -29,7 +29,7 @@ from panels import TASKS, Array, Task, load
 from tables import table
 
 from gatecast.data.panel import Panel
-from gatecast.forecast.candidates import make_part
+from gatecast.forecast.candidates import make_parts
 from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.rules import candidates_for, sizes_for
 
@@ -57,7 +57,7 @@ def seasonal_naive(task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
 def global_ridge(task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
     """The closed-form linear start of the model's first candidate, alone."""
     known = known.seasoned(task.season)
-    part = make_part(known, sizes_for(known, task.horizon)[0], candidates_for(known)[0][0], members=1, seed=0)
+    part = make_parts(known, sizes_for(known, task.horizon)[0], candidates_for(known)[0][:1], members=1, seed=0)[0]
     torch.set_num_threads(2)
     return part.paths(0, np.arange(len(known)))[0], {}
 

@@ -12,7 +12,7 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.container import Tensors
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Choice, Part, members_for, untrained
+from gatecast.forecast.candidates import Choice, Part, crops_of, members_for, untrained
 from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.rules import Candidate, sizes_for
 from gatecast.prepare.scale import SeriesTransform
@@ -72,8 +72,9 @@ def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
 def _part(model: GlobalForecaster, candidate: Candidate, prefix: str, tensors: Tensors) -> Part:
     """One candidate's networks with the file's weights, over the file's panel."""
     transform = SeriesTransform(candidate.transform == "log", tensors[f"{prefix}unit"])
+    crops = crops_of(model.panel_, sizes_for(model.panel_, model.h)[0], candidate, transform)
     members = members_for(sum(choice.kept for choice in model.choices_))
-    part = untrained(model.panel_, sizes_for(model.panel_, model.h)[0], candidate, transform, members)
+    part = Part(candidate, transform, crops, untrained(candidate, crops, members))
     for g, net in enumerate(part.nets):
         own = f"{prefix}{g}."
         net.load_state_dict({n.removeprefix(own): torch.from_numpy(t) for n, t in tensors.items() if n.startswith(own)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.scale import SeriesTransform, error_scale, fit_series_transform
 from gatecast.prepare.split import horizon_after, without_last
 from gatecast.prepare.waves import waves
-from gatecast.train.lockstep import Schedule, fit_start, forecast, train_lockstep
+from gatecast.train.lockstep import Linear, Schedule, fit_start, forecast, train_lockstep
 from gatecast.train.members import in_parallel
 
 GROUPS = 2
@@ -59,7 +59,7 @@ class Part(NamedTuple):
     def over(self, panel: Panel, transform: SeriesTransform | None = None) -> Part:
         """The same networks over other data, whose transform is fitted where none is given."""
         found = transform or fit_series_transform(panel, self.transform.log)
-        return self._replace(transform=found, crops=_crops(panel, self.crops.sizes, self.candidate, found))
+        return self._replace(transform=found, crops=crops_of(panel, self.crops.sizes, self.candidate, found))
 
 
 class Job(NamedTuple):
@@ -91,28 +91,37 @@ def members_for(kept: int) -> int:
     return 2 if kept < 3 else 1
 
 
-def make_part(panel: Panel, sizes: Sizes, candidate: Candidate, members: int, seed: int) -> Part:
-    """A candidate's data, and its networks at their linear start."""
-    transform = fit_series_transform(panel, candidate.transform == "log")
-    part = untrained(panel, sizes, candidate, transform, members, seed)
-    start = fit_start(part.crops)
-    for net in part.nets:
-        net.start_at(*start)
-    return part
+def make_parts(
+    panel: Panel, sizes: Sizes, candidates: Sequence[Candidate], members: int, seed: int
+) -> tuple[Part, ...]:
+    """Every candidate's data, and its networks at their linear start; what candidates have in common is made once."""
+    made: dict[tuple[str, str], tuple[SeriesTransform, Crops, Linear]] = {}
+    for candidate in candidates:
+        kind = (candidate.transform, candidate.normal)
+        if kind not in made:
+            transform = fit_series_transform(panel, candidate.transform == "log")
+            crops = crops_of(panel, sizes, candidate, transform)
+            made[kind] = (transform, crops, fit_start(crops))
+    parts = []
+    for candidate in candidates:
+        transform, crops, start = made[candidate.transform, candidate.normal]
+        parts.append(Part(candidate, transform, crops, untrained(candidate, crops, members, seed)))
+        for net in parts[-1].nets:
+            net.start_at(*start)
+    return tuple(parts)
 
 
-def untrained(
-    panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform, members: int, seed: int = 0
-) -> Part:
-    """A candidate's data under a fitted transform, and networks that know nothing."""
-    crops = _crops(panel, sizes, candidate, transform)
+def untrained(candidate: Candidate, crops: Crops, members: int, seed: int = 0) -> tuple[Corrections, ...]:
+    """Groups of networks that know nothing."""
+    sizes = crops.sizes
     shape = Shape(candidate.cell, UNITS, candidate.width, sizes.linear, crops.extra, sizes.horizon)
     seeds = np.random.SeedSequence([seed, 1]).generate_state(GROUPS * members).reshape(GROUPS, members)
     generators = [[torch.Generator().manual_seed(int(each)) for each in group] for group in seeds]
-    return Part(candidate, transform, crops, tuple(Corrections(shape, group) for group in generators))
+    return tuple(Corrections(shape, group) for group in generators)
 
 
-def _crops(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform) -> Crops:
+def crops_of(panel: Panel, sizes: Sizes, candidate: Candidate, transform: SeriesTransform) -> Crops:
+    """A panel as a candidate reads it."""
     features = waves(panel.calendar, panel.times)
     return Crops(transform.apply(panel), panel.indptr, features, sizes, candidate.normal)
 
@@ -121,7 +130,7 @@ def train_parts(panel: Panel, sizes: Sizes, choices: tuple[Choice, ...], seed: i
     """The kept candidates, trained on all of `panel` for as many steps as were chosen."""
     kept = [choice for choice in choices if choice.kept]
     members = members_for(len(kept))
-    parts = tuple(make_part(panel, sizes, choice.candidate, members, seed) for choice in kept)
+    parts = make_parts(panel, sizes, [choice.candidate for choice in kept], members, seed)
     planned = steps_for(panel)
     jobs = [
         Job(part, group, planned, (choice.steps,), seed)
@@ -141,7 +150,7 @@ def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: i
     scale = error_scale(known)[judged]
     planned = steps_for(panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
-    parts = [make_part(known, sizes, candidate, TRIAL, seed) for candidate in candidates]
+    parts = make_parts(known, sizes, candidates, TRIAL, seed)
     jobs = [Job(part, group, planned, looks, seed) for part in parts for group in range(GROUPS)]
     seen = in_parallel(lambda job: [job.part.paths(job.group, judged) for _ in job.run()], jobs)
     paths, found = [], []

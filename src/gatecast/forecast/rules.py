@@ -12,8 +12,8 @@ from gatecast.data.panel import Panel
 from gatecast.prepare.crops import Normal, Sizes
 
 UNITS = 64
-FEWEST_STEPS, MOST_STEPS = 400, 1500
-LOOKS = (1, 50, 100, 150, 200, 300, 400, 500, 600, 800, 1000, 1250, 1500)
+FEWEST_STEPS, MOST_STEPS = 400, 1000
+LOOKS = (1, 50, 100, 150, 200, 300, 400, 500, 600, 800)
 NOT_POSITIVE = 0.02
 """Above this share of values that are not positive, no logarithm is taken."""
 DAY_LONG = 24
@@ -40,12 +40,12 @@ def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
     """Look-back, anchors, stride, season and long lag, and why.
 
     The look-back spans three seasons of months or quarters, 16 weeks of days, 14 days of hours; a network of hours
-    steps once a day, over five days. A year's lag is added for days and weeks if the median series has three years.
+    steps once a day, over four days. A year's lag is added for days and weeks if the median series has three years.
     """
     calendar, season = panel.calendar, panel.calendar.season
     lengths = np.diff(panel.indptr)
     if season >= DAY_LONG:
-        lookback, anchors, stride = 14 * season, 5, season
+        lookback, anchors, stride = 14 * season, 4, season
     elif season == 7:
         lookback, anchors, stride = 16 * season, 28, 1
     elif season > 1:

@@ -18,7 +18,7 @@ from gatecast.train.ridge import solve_sums
 
 TARGET_CLIP = 30.0
 RIDGE_CLIP = 8.0
-RIDGE_ANCHORS = 200_000
+RIDGE_ANCHORS = 50_000
 RIDGE_ROWS = 2000
 """The linear start learns from at most so many anchors, among the newest rows of every series."""
 CHUNK = 2048
