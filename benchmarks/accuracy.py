@@ -36,7 +36,7 @@ from gatecast.forecast.rules import candidates_for, sizes_for
 PAGE = ROOT / "benchmarks" / "ACCURACY.md"
 RESULTS = ROOT / "benchmarks" / "accuracy.json"
 LOG = ROOT / "benchmarks" / "accuracy_log.csv"
-ORIGINS = {"previous": 2, "test": 1}
+ORIGINS = {"test": 1, "previous": 2, "earlier": 3}
 LEVELS = (80, 95)
 
 

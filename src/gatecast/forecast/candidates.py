@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ TRIAL = 1
 """Networks in a group while candidates are judged."""
 TOLERANCE = 1.05
 """Candidates within 5 % of the best are kept."""
+EARLY = 1.03
+"""Training ends early only where that is better by more than 3 %: a whole schedule has annealed its rate."""
 JUDGED = 2000
 """At most so many series judge the candidates."""
 
@@ -86,6 +88,27 @@ class Judged(NamedTuple):
     errors: Targets
 
 
+class Fold(NamedTuple):
+    """What is known before a held-back horizon, the series that are judged, their truths and their scales."""
+
+    known: Panel
+    judged: Int64[np.ndarray, "V"]
+    truth: Targets
+    scale: Float64[np.ndarray, "V"]
+
+    def errors(self, paths: Targets) -> Targets:
+        """Truth minus forecast over the scale."""
+        return (self.truth - paths) / self.scale[:, None]
+
+    def mase(self, paths: Targets) -> float:
+        """Mean over series of the mean absolute scaled error; a series without a truth is left out."""
+        errors = np.abs(self.errors(paths))
+        known = np.isfinite(errors)
+        judged = known.any(axis=1)
+        sums = np.where(known, errors, 0.0).sum(axis=1)[judged]
+        return float(np.mean(sums / known.sum(axis=1)[judged])) if judged.any() else 0.0
+
+
 def members_for(kept: int) -> int:
     """Networks in a group of each of `kept` candidates: 4, 8 or 6 networks vote."""
     return 2 if kept < 3 else 1
@@ -142,29 +165,50 @@ def train_parts(panel: Panel, sizes: Sizes, choices: tuple[Choice, ...], seed: i
 
 
 def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: int) -> Judged:
-    """Train every candidate without the last horizon, and look at it as it learns."""
-    known, judged = without_last(panel, sizes.horizon, max(2 * sizes.season, 4))
-    if len(judged) > JUDGED:
-        judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
-    truth = horizon_after(panel, judged, sizes.horizon)
-    scale = error_scale(known)[judged]
+    """Train every candidate without the horizons that it is judged by, and look at it as it learns.
+
+    Where half of the series are long enough, each group of networks is judged by a horizon of its own, the last one
+    or the one before it; else both by the last.
+    """
+    folds = [_fold(panel, sizes, window, seed) for window in (1, 2)]
+    if 2 * len(folds[1].judged) < len(folds[0].judged):
+        folds[1] = folds[0]
     planned = steps_for(panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
-    parts = make_parts(known, sizes, candidates, TRIAL, seed)
-    jobs = [Job(part, group, planned, looks, seed) for part in parts for group in range(GROUPS)]
-    seen = in_parallel(lambda job: [job.part.paths(job.group, judged) for _ in job.run()], jobs)
-    paths, found = [], []
-    for number, candidate in enumerate(candidates):
-        groups = seen[number * GROUPS : (number + 1) * GROUPS]
-        at_looks = [np.concatenate(at) for at in zip(*groups, strict=True)]
-        mases = [_mase(truth - np.median(at, axis=0), scale) for at in at_looks]
-        best = int(np.argmin(mases))
-        paths.append(at_looks[best])
-        found.append((candidate, looks[best], mases[best]))
-    least = min(mase for _, _, mase in found)
-    choices = tuple(Choice(*each, kept=each[2] <= TOLERANCE * least) for each in found)
-    kept = np.concatenate([path for path, choice in zip(paths, choices, strict=True) if choice.kept])
-    return Judged(choices, (truth - np.median(kept, axis=0)) / scale[:, None])
+    trials = [make_parts(fold.known, sizes, candidates, TRIAL, seed) for fold in folds]
+    jobs = [Job(trials[g][number], g, planned, looks, seed) for number in range(len(candidates)) for g in range(GROUPS)]
+    seen = in_parallel(lambda job: [job.part.paths(job.group, folds[job.group].judged) for _ in job.run()], jobs)
+    paths = [seen[number * GROUPS : (number + 1) * GROUPS] for number in range(len(candidates))]
+    everyone = range(len(candidates))
+
+    def mean_mase(look: int, who: Iterable[int]) -> float:
+        """Of the median over some candidates' networks, over all folds."""
+        return float(np.mean([f.mase(_median([paths[n][g][look] for n in who])) for g, f in enumerate(folds)]))
+
+    together = [mean_mase(look, everyone) for look in range(len(looks))]
+    best = int(np.argmin(together))
+    if together[-1] <= EARLY * together[best]:
+        best = len(looks) - 1
+    alone = [mean_mase(best, [n]) for n in everyone]
+    choices = tuple(
+        Choice(candidate, looks[best], mase, kept=mase <= TOLERANCE * min(alone))
+        for candidate, mase in zip(candidates, alone, strict=True)
+    )
+    kept = [n for n in everyone if choices[n].kept]
+    errors = [fold.errors(_median([paths[n][g][best] for n in kept])) for g, fold in enumerate(folds)]
+    return Judged(choices, np.concatenate(errors))
+
+
+def _median(paths: list[Paths]) -> Targets:
+    return np.median(np.concatenate(paths), axis=0)
+
+
+def _fold(panel: Panel, sizes: Sizes, window: int, seed: int) -> Fold:
+    known, judged = without_last(panel, sizes.horizon, max(2 * sizes.season, 4), window)
+    if len(judged) > JUDGED:
+        judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
+    truth = horizon_after(panel, judged, sizes.horizon, window)
+    return Fold(known, judged, truth, error_scale(known)[judged])
 
 
 def _finish(job: Job) -> None:
@@ -173,11 +217,3 @@ def _finish(job: Job) -> None:
     for _ in job.run():
         averaged = {name: weight.clone() for name, weight in net.state_dict().items()}
     net.load_state_dict(averaged)
-
-
-def _mase(errors: Targets, scale: Float64[np.ndarray, "V"]) -> float:
-    """Mean over series of the mean absolute error over the scale; a series without a truth is left out."""
-    known = np.isfinite(errors)
-    judged = known.any(axis=1)
-    sums = np.abs(np.where(known, errors, 0.0)).sum(axis=1)[judged]
-    return float(np.mean(sums / known.sum(axis=1)[judged] / scale[judged])) if judged.any() else 0.0

@@ -72,8 +72,8 @@ def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
 
 
 def steps_for(panel: Panel) -> int:
-    """Planned training steps: twice the root of the number of values, within limits."""
-    return int(min(max(2 * math.sqrt(panel.rows), FEWEST_STEPS), MOST_STEPS))
+    """Planned training steps: 1.5 times the root of the number of values, within limits."""
+    return int(min(max(1.5 * math.sqrt(panel.rows), FEWEST_STEPS), MOST_STEPS))
 
 
 def batch_for(sizes: Sizes) -> int:
