@@ -146,13 +146,18 @@ def main() -> int:
 
 
 def _log(panel: str, who: str, scores: dict[str, Any]) -> None:
-    """One line for every look at a test span."""
+    """One line for every look at a test span, with the commit that the rules were made on."""
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    commit = head.stdout.strip()
     new = not LOG.exists()
     with LOG.open("a", newline="") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(["date", "panel", "contender", "MASE", "sMAPE", "seconds"])
-        writer.writerow([date.today(), panel, who, *(round(scores[k], 4) for k in ("MASE", "sMAPE", "seconds"))])
+            writer.writerow(["date", "parent commit", "panel", "contender", "MASE", "sMAPE", "seconds"])
+        numbers = (round(scores[k], 4) for k in ("MASE", "sMAPE", "seconds"))
+        writer.writerow([date.today(), commit, panel, who, *numbers])
 
 
 if __name__ == "__main__":
