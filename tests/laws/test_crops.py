@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gatecast.errors import SpecError
 from gatecast.prepare.crops import Crops, Sampler, Sizes
 from gatecast.prepare.scale import seasonal_differences
 from gatecast.prepare.smooth import bank, smooth
@@ -15,6 +16,7 @@ SIZES = {
     "weekly": Sizes(lookback=6, anchors=4, stride=1, season=1, long_lag=10, horizon=4),
     "hourly": Sizes(lookback=16, anchors=3, stride=8, season=8, long_lag=0, horizon=11),
     "one anchor": Sizes(lookback=5, anchors=1, stride=1, season=3, long_lag=7, horizon=2),
+    "a lag of one horizon": Sizes(lookback=5, anchors=2, stride=1, season=3, long_lag=6, horizon=6),
 }
 
 
@@ -138,7 +140,8 @@ def test_a_crop_holds_what_a_plain_loop_finds(sizes, normal):
             np.testing.assert_array_equal(crop.exists[n, c], np.isfinite(target))
             there = np.isfinite(target)
             np.testing.assert_allclose(crop.target[n, c][there], target[there], atol=2e-5)
-            np.testing.assert_allclose([crop.centre[n, c], crop.scale[n, c]], [center, scale], rtol=1e-5)
+            np.testing.assert_allclose(crop.centre[n, c] + found.offset[s], center, rtol=1e-5)
+            np.testing.assert_allclose(crop.scale[n, c], scale, rtol=1e-5)
             seen += 1
     assert seen > 50
 
@@ -192,3 +195,16 @@ def test_crops_end_where_a_target_follows_and_long_series_come_more_often():
     share = torch.bincount(series, minlength=3) / 40_000
     torch.testing.assert_close(share, torch.tensor([20.0, 2.0, 10.0]) / 32, atol=0.01, rtol=0)
     assert set(ends[series == 0].tolist()) == set(range(4, 399))
+
+
+def test_a_lag_shorter_than_the_horizon_would_read_the_future_and_is_refused():
+    with pytest.raises(SpecError, match="not yet known"):
+        Sizes(lookback=5, anchors=2, stride=1, season=1, long_lag=52, horizon=53)
+
+
+def test_a_large_level_does_not_swallow_small_changes():
+    z, indptr = ragged([60], missing=0)
+    sizes, at = SIZES["monthly"], (torch.tensor([0]), torch.tensor([40]))
+    near, far = (crops(z + level, indptr, sizes).take(*at) for level in (0.0, 1e9))
+    torch.testing.assert_close(near.read, far.read, rtol=0, atol=1e-5)
+    torch.testing.assert_close(near.target, far.target, rtol=0, atol=1e-5)

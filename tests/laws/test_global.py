@@ -166,6 +166,71 @@ def test_it_says_what_it_decided_and_refuses_what_it_cannot_do():
         GlobalForecaster(0)
 
 
+# -- data as they come ------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_are_not_there_count_as_missing_values():
+    holes = FRAME.index % 17 == 3
+    masked = fitted(FRAME.assign(y=FRAME["y"].where(~holes))).predict()
+    pd.testing.assert_frame_equal(fitted(FRAME[~holes]).predict(), masked, check_exact=True)
+
+
+def test_a_series_below_zero_keeps_its_sign():
+    below = pd.concat([FRAME, FRAME[FRAME["unique_id"] == "s0"].assign(unique_id="below", y=lambda f: -f["y"])])
+    model = fitted(below)
+    found = model.predict()
+    assert (found[found["unique_id"] == "below"]["Gatecast"] < -5).all()
+    assert "negative" in model.rules_[1]
+    with pytest.raises(DataError, match="negative"):
+        fitted().predict(below[below["unique_id"] == "below"])
+
+
+@pytest.mark.parametrize("rows", [7, 13, 20, 30])
+def test_few_rows_are_enough_and_too_few_are_an_error_that_says_so(rows):
+    few = FRAME.groupby("unique_id").tail(rows)
+    if rows < 6 + 4:
+        with pytest.raises(DataError, match=f"{rows} rows, too few to hold back 6"):
+            fitted(few)
+    else:
+        assert np.isfinite(fitted(few).predict()["Gatecast"]).all()
+
+
+def test_a_series_that_hardly_moves_does_not_decide():
+    still = FRAME[FRAME["unique_id"] == "s1"].assign(unique_id="still", y=0.3)
+    still.iloc[20, 2] = 0.1 + 0.2
+    model = fitted(pd.concat([FRAME, still]))
+    assert all(choice.mase < 10 for choice in model.choices_)
+    found = model.predict(level=[50])
+    np.testing.assert_allclose(found[found["unique_id"] == "still"]["Gatecast"], 0.3, atol=0.01)
+
+
+def test_newer_rows_and_other_series_follow_the_models_calendar():
+    model = fitted(FRAME, h=3)
+    two = FRAME[FRAME["unique_id"] == "s2"].tail(2).assign(unique_id="new")
+    assert len(model.predict(two)) == 3
+    daily = pd.DataFrame({"unique_id": "d", "ds": pd.date_range("2020-01-02", periods=50), "y": 1.0})
+    with pytest.raises(DataError, match=r"'d'.*calendar: monthly"):
+        model.predict(daily)
+
+
+def test_series_that_are_numbered_come_back_as_numbers():
+    numbered = FRAME.assign(unique_id=FRAME["unique_id"].str[1:].astype(int))
+    found = fitted(numbered).predict()
+    assert len(found.merge(numbered, on="unique_id")) == 6 * len(FRAME)
+
+
+def test_arguments_that_are_no_counts_are_refused_before_any_work():
+    assert GlobalForecaster(np.int64(6)).h == 6
+    with pytest.raises(SpecError, match="season=-1"):
+        GlobalForecaster(6, season=-1)
+    with pytest.raises(SpecError, match="windows=0"):
+        GlobalForecaster(6).cross_validation(FRAME, windows=0)
+    with pytest.raises(ForecastError, match="no level"):
+        GlobalForecaster(6).cross_validation(FRAME, level=120)
+    with pytest.raises(DataError, match="give away"):
+        GlobalForecaster(60).cross_validation(FRAME, windows=2)
+
+
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 # frequency -> (season, look-back, anchors, stride, long lag) of 1200 rows and a horizon of 7
@@ -178,8 +243,16 @@ RULES = {
     "D": (7, 112, 28, 1, 364),
     "h": (24, 336, 4, 24, 0),
     "30min": (48, 672, 4, 48, 0),
+    "min": (1440, 2880, 4, 1440, 0),
     "step": (1, 14, 12, 1, 0),
 }
+
+
+@pytest.mark.parametrize("h", [1, 52, 53, 105])
+def test_the_long_lag_is_whole_years_and_reaches_back_over_the_horizon(h):
+    times = pd.date_range("1990-01-07", periods=600, freq="W")
+    sizes, _ = sizes_for(read(pd.DataFrame({"ds": times, "y": np.arange(600.0)})), h)
+    assert sizes.long_lag % 52 == 0 and sizes.long_lag >= h
 
 
 @pytest.mark.parametrize(("freq", "expected"), RULES.items(), ids=RULES)
@@ -199,6 +272,7 @@ def test_candidates_follow_the_sign_and_steps_the_amount(monkeypatch):
     dry = FRAME.assign(y=FRAME["y"].where(FRAME.index % 20 > 0, 0.0))
     chosen, why = candidates_for(read(dry))
     assert [each.transform for each in chosen] == ["scale"] and "5 %" in why
+    assert "negative" in candidates_for(read(FRAME.assign(y=FRAME["y"].where(FRAME.index > 0, -1.0))))[1]
     panel = read(FRAME)
     assert steps_for(panel) == 400
     assert panel.calendar == Calendar("MS")

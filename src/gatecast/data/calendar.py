@@ -136,6 +136,11 @@ class Calendar:
         """How many steps of the rule lead from `first` to `last`."""
         return int((self._count(self._array(last)) - self._count(self._array(first)))[0] // self._step)
 
+    def positions(self, times: Times) -> Int64[np.ndarray, "T"]:
+        """Steps of the rule from the first of `times` to each."""
+        counts = self._count(times)
+        return (counts - counts[:1]) // self._step
+
     def fits(self, times: Times) -> bool:
         """Whether sorted times follow the rule, rows missing or not."""
         if (times.dtype.kind == "i") != (self.freq == "step"):

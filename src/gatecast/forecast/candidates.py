@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel
+from gatecast.errors import DataError
 from gatecast.forecast.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
@@ -28,6 +29,8 @@ TOLERANCE = 1.05
 """Candidates within 5 % of the best are kept."""
 EARLY = 1.03
 """Training ends early only where that is better by more than 3 %: a whole schedule has annealed its rate."""
+FEWEST_ROWS = 4
+"""A series that is judged keeps at least so many rows to learn from."""
 JUDGED = 2000
 """At most so many series judge the candidates."""
 
@@ -55,7 +58,7 @@ class Part(NamedTuple):
 
     def paths(self, group: int, series: Int64[np.ndarray, "V"]) -> Paths:
         """What every network of a group expects after the end of `series`, in original units."""
-        z = forecast(self.nets[group], self.crops, torch.from_numpy(series)).double().numpy()
+        z = forecast(self.nets[group], self.crops, torch.from_numpy(series))
         return self.transform.of(series).invert(z)
 
     def over(self, panel: Panel, transform: SeriesTransform | None = None) -> Part:
@@ -102,11 +105,10 @@ class Fold(NamedTuple):
 
     def mase(self, paths: Targets) -> float:
         """Mean over series of the mean absolute scaled error; a series without a truth is left out."""
-        errors = np.abs(self.errors(paths))
-        known = np.isfinite(errors)
+        known = np.isfinite(self.truth)
         judged = known.any(axis=1)
-        sums = np.where(known, errors, 0.0).sum(axis=1)[judged]
-        return float(np.mean(sums / known.sum(axis=1)[judged])) if judged.any() else 0.0
+        errors = np.where(known, np.nan_to_num(np.abs(self.errors(paths)), nan=np.inf), 0.0)
+        return float(np.mean((errors.sum(axis=1) / known.sum(axis=1).clip(1))[judged])) if judged.any() else 0.0
 
 
 def members_for(kept: int) -> int:
@@ -171,6 +173,12 @@ def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: i
     or the one before it; else both by the last.
     """
     folds = [_fold(panel, sizes, window, seed) for window in (1, 2)]
+    if not len(folds[0].judged):
+        longest = int(np.diff(panel.indptr).max())
+        raise DataError(
+            f"{panel.source}: the longest series has {longest} rows, too few to hold back {sizes.horizon} and learn",
+            f"forecast at most {max(1, longest - FEWEST_ROWS)} steps, or give longer series",
+        )
     if 2 * len(folds[1].judged) < len(folds[0].judged):
         folds[1] = folds[0]
     planned = steps_for(panel)
@@ -204,7 +212,10 @@ def _median(paths: list[Paths]) -> Targets:
 
 
 def _fold(panel: Panel, sizes: Sizes, window: int, seed: int) -> Fold:
-    known, judged = without_last(panel, sizes.horizon, max(2 * sizes.season, 4), window)
+    for least in (2 * sizes.season, sizes.season + 1, FEWEST_ROWS):
+        known, judged = without_last(panel, sizes.horizon, max(least, FEWEST_ROWS), window)
+        if len(judged):
+            break
     if len(judged) > JUDGED:
         judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
     truth = horizon_after(panel, judged, sizes.horizon, window)

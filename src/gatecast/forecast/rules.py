@@ -16,6 +16,8 @@ FEWEST_STEPS, MOST_STEPS = 400, 1000
 LOOKS = (1, 50, 100, 150, 200, 300, 400, 500, 600, 800)
 NOT_POSITIVE = 0.02
 """Above this share of values that are not positive, no logarithm is taken."""
+MOST_LOOKBACK = 1344
+"""Rows that a network of long seasons reads, unless two seasons are longer."""
 DAY_LONG = 24
 """From this season on, the network steps from season to season and not from row to row."""
 
@@ -45,7 +47,7 @@ def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
     calendar, season = panel.calendar, panel.calendar.season
     lengths = np.diff(panel.indptr)
     if season >= DAY_LONG:
-        lookback, anchors, stride = 14 * season, 4, season
+        lookback, anchors, stride = max(2 * season, min(14 * season, MOST_LOOKBACK)), 4, season
     elif season == 7:
         lookback, anchors, stride = 16 * season, 28, 1
     elif season > 1:
@@ -55,7 +57,8 @@ def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
     else:
         lookback, anchors, stride = max(6, 2 * horizon), 12, 1
     year = {"W": 52, "D": 364}.get(calendar.freq[:1], 0) if calendar.every == 1 else 0
-    long_lag = year if float(np.median(lengths)) >= 3 * year else 0
+    long_lag = year * -(-horizon // year) if year else 0  # whole years, and never less than the horizon
+    long_lag = long_lag if float(np.median(lengths)) >= long_lag + 2 * year else 0
     words = f"{calendar.label}: season {season}, reads {lookback} rows at each of {anchors} anchors"
     words += f", {stride} rows apart" if stride > 1 else ""
     words += f", and the rows of {long_lag} earlier" if long_lag else ""
@@ -65,7 +68,10 @@ def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
 def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
     """The networks that compete, and why."""
     target = panel.values[:, 0]
-    share = float(np.mean(target[np.isfinite(target)] <= 0))
+    known = target[np.isfinite(target)]
+    share = float(np.mean(known <= 0))
+    if (known < 0).any():
+        return (SCALE_GRU,), "some values are negative: no logarithm"
     if share > NOT_POSITIVE:
         return (SCALE_GRU,), f"{100 * share:.0f} % of the values are not positive: no logarithm"
     return (LOG_GRU, SCALE_GRU, LOG_LSTM), "positive values: logarithms compete with plain values"

@@ -70,12 +70,14 @@ class Corrections(nn.Module):
         rows = x.flatten(1, 2)[..., : shape.linear]  # [E, B C, D]
         h = self._states(x).flatten(1, 2)  # [E, B C, H]
         if not shape.width:
-            return torch.baddbmm(torch.baddbmm(self.skip_bias, rows, self.skip), h, self.out).view(*x.shape[:3], -1)
+            return torch.baddbmm(torch.baddbmm(self.skip_bias, rows, self.skip), h, self.out).view(
+                *x.shape[:3], shape.outputs
+            )
         from_h, from_rows = self.hidden.split([shape.units, shape.linear], dim=1)
         both = torch.bmm(rows, torch.cat([self.skip, from_rows], dim=2))  # [E, B C, K + width]
         linear, inner = both.split([shape.outputs, shape.width], dim=2)
         head = torch.relu(torch.baddbmm(inner + self.hidden_bias, h, from_h))
-        return torch.baddbmm(linear + self.skip_bias, head, self.out).view(*x.shape[:3], -1)
+        return torch.baddbmm(linear + self.skip_bias, head, self.out).view(*x.shape[:3], shape.outputs)
 
     def _states(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C H"]:
         """The state of every network after every step, from zero."""

@@ -17,10 +17,13 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
+from gatecast.errors import SpecError
 from gatecast.prepare.scale import seasonal_differences
 from gatecast.prepare.smooth import bank, damping, smooth
 
 INPUT_CLIP = 8.0
+LEAST_DIFFERENCE = 1e-9
+"""Seasonal differences of transformed values below this are rounding."""
 LEAST_SCALE = 0.1
 """The scale of a window is at least this share of the series' mean absolute seasonal difference."""
 
@@ -38,6 +41,12 @@ class Sizes:
     season: int
     long_lag: int
     horizon: int
+
+    def __post_init__(self) -> None:
+        if 0 < self.long_lag < self.horizon:
+            raise SpecError(
+                f"a lag of {self.long_lag} rows cannot be read for {self.horizon} rows ahead: not yet known"
+            )
 
     @property
     def least(self) -> int:
@@ -76,7 +85,8 @@ class Crop(NamedTuple):
 class Crops:
     """Transformed series as flat arrays, ready to be cropped; `z` is NaN where a value is missing.
 
-    `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read.
+    `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read. Centres and smoothers
+    are relative to `offset`, the first value of every series in float64: a large level does not swallow small changes.
     """
 
     def __init__(
@@ -89,6 +99,8 @@ class Crops:
     ) -> None:
         self.sizes, self.normal = sizes, normal
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (indptr[:-1], indptr[1:]))
+        self.offset = _firsts(z, indptr)
+        z = z - np.repeat(self.offset, np.diff(indptr))
         self._z = torch.from_numpy(np.nan_to_num(z).astype(np.float32))
         self._present = torch.from_numpy(np.isfinite(z))
         states = smooth(z, indptr, sizes.season)
@@ -202,6 +214,13 @@ class Crops:
         return begin
 
 
+def _firsts(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "S"]:
+    """The first value of every series, 0 where it has none."""
+    known = np.isfinite(z)
+    first = np.minimum.reduceat(np.where(known, np.arange(len(z)), len(z)), indptr[:-1])
+    return np.append(np.nan_to_num(z), 0.0)[first]
+
+
 def _normalise(
     z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"], sizes: Sizes, normal: Normal
 ) -> tuple[
@@ -228,7 +247,7 @@ def _normalise(
     scale = np.ones(len(z))
     if normal == "spread":
         differences = seasonal_differences(z, indptr, sizes.season)
-        floor = np.repeat(np.where(differences > 0, differences, 1.0), np.diff(indptr))
+        floor = np.repeat(np.where(differences > LEAST_DIFFERENCE, differences, 1.0), np.diff(indptr))
         variance = squares / np.maximum(count, 1) - (total / np.maximum(count, 1)) ** 2
         scale = np.maximum(np.sqrt(np.maximum(variance, 0.0)), LEAST_SCALE * floor)
     return centre, scale, floor, count

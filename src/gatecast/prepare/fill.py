@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from gatecast.data.calendar import Times
 from gatecast.data.panel import Fill, Panel, time_text
 from gatecast.errors import DataError
 
@@ -61,3 +62,32 @@ def _fill_column(panel: Panel, c: int, rule: Fill, known: int) -> Float64[np.nda
         between = np.flatnonzero(gaps[: inside[-1] + 1])
         filled[between] = np.interp(between, inside, column[inside])
     return filled
+
+
+def regular(panel: Panel) -> Panel:
+    """Every series on its calendar from its first value on: rows that are not there become rows without a value.
+
+    Business days have no such rows: a weekday without one is a holiday. Raises DataError for a series without a value.
+    """
+    pieces = [_regular(series) for series in panel]
+    lengths = [len(times) for _, times in pieces]
+    return replace(
+        panel,
+        values=np.concatenate([values for values, _ in pieces]),
+        times=np.concatenate([times for _, times in pieces]),
+        indptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
+
+
+def _regular(series: Panel) -> tuple[Float64[np.ndarray, "T C"], Times]:
+    known = np.isfinite(series.values[:, 0])
+    if not known.any():
+        raise DataError(f"series '{series.ids[0]}' of {series.source} has no value", "leave it out")
+    begin = int(known.argmax())
+    values, times = series.values[begin:], series.times[begin:]
+    if not series.calendar.missing(times):
+        return values, times
+    places = series.calendar.positions(times)
+    whole = np.full((places[-1] + 1, values.shape[1]), np.nan)
+    whole[places] = values
+    return whole, np.concatenate([times[:1], series.calendar.future(times[0], int(places[-1]))])

@@ -23,6 +23,8 @@ from jaxtyping import Float64, Int64
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, check_choice
 
+ROUNDING = 1e-9
+"""Changes below this share of a series' largest value are no changes."""
 Equivariance = Literal["shift and scale", "scale", "none"]
 
 # name -> (shape, scale, what change of unit the transform follows)
@@ -203,8 +205,10 @@ def seasonal_differences(
 def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:
     """What errors of every series are measured by: its mean absolute seasonal difference.
 
-    Where a series has none, or it is 0: the median of the others, or 1.
+    Where a series has none, or it is no more than rounding: the median of the others, or 1.
     """
     found = seasonal_differences(panel.values[:, 0], panel.indptr, panel.calendar.season)
-    usable = np.isfinite(found) & (found > 0)
+    size = np.abs(panel.values[:, 0])
+    largest = np.fmax.reduceat(size, panel.indptr[:-1]) if len(panel) else size
+    usable = np.isfinite(found) & (found > ROUNDING * largest)
     return np.where(usable, found, np.median(found[usable]) if usable.any() else 1.0)

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.nn.correction import Corrections
@@ -95,15 +96,15 @@ def loss(y: Float[Tensor, "E B C K"], crop: Crop, sizes: Sizes) -> Float[Tensor,
     return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
 
 
-def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Float[Tensor, "E S K"]:
+def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Float64[np.ndarray, "E S K"]:
     """The transformed forecasts of every network from the end of every series."""
     found = []
     with torch.inference_mode():
         for part in series.split(max(1, CHUNK // crops.sizes.anchors)):
             crop = crops.newest(part)
             x = crop.read.expand(len(nets.skip), *crop.read.shape)
-            found.append(nets(x)[:, :, -1] * crop.scale[:, -1:] + crop.centre[:, -1:])
-    return torch.cat(found, dim=1)
+            found.append(nets(x)[:, :, -1].double() * crop.scale[:, -1:] + crop.centre[:, -1:])
+    return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None]
 
 
 def fit_start(crops: Crops) -> Linear:
@@ -113,7 +114,7 @@ def fit_start(crops: Crops) -> Linear:
     anchors = 0
     for series, ends in zip(*(each.split(CHUNK) for each in crops.whole(RIDGE_ROWS, RIDGE_ANCHORS)), strict=True):
         crop = alone.take(series, ends)
-        use = crop.exists[:, 0].all(dim=1)
+        use = crop.exists[:, 0].all(dim=1) & (crop.valid[:, 0] >= crops.sizes.least)
         x = torch.cat([crop.linear[use, 0], torch.ones(int(use.sum()), 1)], dim=1).double()
         y = crop.target[use, 0].clamp(-RIDGE_CLIP, RIDGE_CLIP).double()
         sums = [x.T @ x, x.T @ y]
