@@ -108,11 +108,9 @@ def plainly(z, indptr, sizes, normal, s, anchor):
         scale = max(known.std() if len(known) else 0.0, 0.1 * (differences if differences > 0 else 1.0))
     target = np.array([at(t) for t in range(e + 1, e + 1 + sizes.horizon)])
     lag = [at(e - sizes.long_lag + k) - at(e - sizes.long_lag) for k in range(1, sizes.horizon + 1)]
-    clip = lambda v: np.clip(np.nan_to_num(v), -8, 8)  # noqa: E731
-    parts = [clip((window - center) / scale)]
-    if sizes.long_lag:
-        parts.append(clip(np.array(lag) / scale))
-    return np.concatenate(parts), (target - center) / scale, center, scale
+    parts = [(window - center) / scale, *([np.array(lag) / scale] if sizes.long_lag else [])]
+    linear = np.clip(np.nan_to_num(np.concatenate(parts)), -8, 8)
+    return linear, (target - center) / scale, center, scale
 
 
 @pytest.mark.parametrize("normal", ["level", "spread"])

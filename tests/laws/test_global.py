@@ -102,6 +102,13 @@ def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
             assert (part.paths(group, np.arange(5)) != after.paths(group, np.arange(5))).all()
 
 
+def test_a_model_without_a_season_is_loaded_too(tmp_path):
+    yearly = FRAME.assign(ds=FRAME.groupby("unique_id").cumcount())
+    model = fitted(yearly, h=2)
+    again = load(save(model, tmp_path / "yearly.gatecast"))
+    pd.testing.assert_frame_equal(again.predict(), model.predict(), check_exact=True)
+
+
 def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(tmp_path):
     model = fitted()
     path = save(model, tmp_path / "panel.gatecast")
@@ -110,6 +117,9 @@ def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(tmp
     assert again.rules_ == model.rules_ and again.choices_ == model.choices_
     assert save(again, tmp_path / "twin.gatecast").read_bytes() == path.read_bytes()
     tensors, facts = container.read(path, KIND)
+    huge = {**facts, "sizes": {**facts["sizes"], "lookback": 10**9}}
+    with pytest.raises(ModelFileError, match="do not fit weights"):
+        load(container.write(tmp_path / "huge.gatecast", KIND, tensors, huge))
     for name in ("part.0.0.out", "part.0.unit", "panel.indptr"):
         lies = {**tensors, name: tensors[name][:1]}
         with pytest.raises(ModelFileError, match="does not describe a model"):
@@ -183,6 +193,15 @@ def test_a_series_below_zero_keeps_its_sign():
     assert "negative" in model.rules_[1]
     with pytest.raises(DataError, match="negative"):
         fitted().predict(below[below["unique_id"] == "below"])
+
+
+@pytest.mark.parametrize("rows", [14, 40])
+def test_an_error_counts_once_whether_one_horizon_judges_or_two(rows):
+    few = FRAME.groupby("unique_id").tail(rows)
+    model = fitted(few)
+    horizons = 2 if rows >= 36 else 1
+    assert model.scores_.values.shape == (5 * horizons, 6)
+    assert ("2 times 6 rows" in model.rules_[2]) == (horizons == 2)
 
 
 @pytest.mark.parametrize("rows", [7, 13, 20, 30])

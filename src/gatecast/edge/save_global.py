@@ -12,10 +12,14 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.container import Tensors
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Choice, Part, crops_of, members_for, untrained
+from gatecast.forecast.candidates import Choice, Part, crops_of, untrained
 from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.rules import Candidate, sizes_for
+from gatecast.forecast.rules import Candidate
+from gatecast.prepare.crops import Sizes
 from gatecast.prepare.scale import SeriesTransform
+
+MOST = 100_000
+"""A file that asks for a longer season or for more anchors is not believed."""
 
 
 def pack(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
@@ -38,6 +42,7 @@ def pack(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
         "target": panel.target,
         "calendar": asdict(panel.calendar),
         "integer_time": panel.times.dtype.kind == "i",
+        "sizes": asdict(model.parts_[0].crops.sizes),
         "candidates": [asdict(choice) for choice in model.choices_],
         "rules": list(model.rules_),
     }
@@ -65,15 +70,21 @@ def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
     model.rules_ = (sizes, candidates, choices)
     model.scores_ = Scores(tensors["scores"])
     kept = [choice.candidate for choice in model.choices_ if choice.kept]
-    model.parts_ = tuple(_part(model, candidate, f"part.{p}.", tensors) for p, candidate in enumerate(kept))
+    found = Sizes(**facts["sizes"])
+    model.parts_ = tuple(_part(model.panel_, found, each, f"part.{p}.", tensors) for p, each in enumerate(kept))
     return model
 
 
-def _part(model: GlobalForecaster, candidate: Candidate, prefix: str, tensors: Tensors) -> Part:
-    """One candidate's networks with the file's weights, over the file's panel."""
+def _part(panel: Panel, sizes: Sizes, candidate: Candidate, prefix: str, tensors: Tensors) -> Part:
+    """One candidate's networks with the file's weights, over the file's panel.
+
+    Sizes are compared with the file's own tensors before any memory is taken for them.
+    """
+    members, linear, horizon = tensors[f"{prefix}0.skip"].shape
+    if (linear, horizon) != (sizes.linear, sizes.horizon) or max(sizes.season, sizes.anchors) > MOST:
+        raise ValueError(f"{sizes} do not fit weights of {linear} x {horizon}")
     transform = SeriesTransform(candidate.transform == "log", tensors[f"{prefix}unit"])
-    crops = crops_of(model.panel_, sizes_for(model.panel_, model.h)[0], candidate, transform)
-    members = members_for(sum(choice.kept for choice in model.choices_))
+    crops = crops_of(panel, sizes, candidate, transform)
     part = Part(candidate, transform, crops, untrained(candidate, crops, members))
     for g, net in enumerate(part.nets):
         own = f"{prefix}{g}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,10 +85,11 @@ class Job(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The choices, and the errors of the kept candidates together over their series' scale: truth minus forecast."""
+    """The choices, the scaled errors (truth minus forecast) of the kept ones together, and of how many horizons."""
 
     choices: tuple[Choice, ...]
     errors: Targets
+    horizons: int
 
 
 class Fold(NamedTuple):
@@ -179,19 +180,25 @@ def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: i
             f"{panel.source}: the longest series has {longest} rows, too few to hold back {sizes.horizon} and learn",
             f"forecast at most {max(1, longest - FEWEST_ROWS)} steps, or give longer series",
         )
+    judge_of = [0, 1]  # group -> fold
     if 2 * len(folds[1].judged) < len(folds[0].judged):
-        folds[1] = folds[0]
+        folds, judge_of = folds[:1], [0, 0]
     planned = steps_for(panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
     trials = [make_parts(fold.known, sizes, candidates, TRIAL, seed) for fold in folds]
-    jobs = [Job(trials[g][number], g, planned, looks, seed) for number in range(len(candidates)) for g in range(GROUPS)]
-    seen = in_parallel(lambda job: [job.part.paths(job.group, folds[job.group].judged) for _ in job.run()], jobs)
-    paths = [seen[number * GROUPS : (number + 1) * GROUPS] for number in range(len(candidates))]
     everyone = range(len(candidates))
+    jobs = [Job(trials[judge_of[g]][n], g, planned, looks, seed) for n in everyone for g in range(GROUPS)]
+    judged = [folds[each].judged for each in judge_of]
+    seen = in_parallel(lambda job: [job.part.paths(job.group, judged[job.group]) for _ in job.run()], jobs)
+    paths = [seen[number * GROUPS : (number + 1) * GROUPS] for number in range(len(candidates))]
 
-    def mean_mase(look: int, who: Iterable[int]) -> float:
-        """Of the median over some candidates' networks, over all folds."""
-        return float(np.mean([f.mase(_median([paths[n][g][look] for n in who])) for g, f in enumerate(folds)]))
+    def middle(fold: int, look: int, who: Sequence[int]) -> Targets:
+        """The median over the networks of some candidates that a fold judges."""
+        found = [paths[n][g][look] for n in who for g in range(GROUPS) if judge_of[g] == fold]
+        return np.median(np.concatenate(found), axis=0)
+
+    def mean_mase(look: int, who: Sequence[int]) -> float:
+        return float(np.mean([fold.mase(middle(number, look, who)) for number, fold in enumerate(folds)]))
 
     together = [mean_mase(look, everyone) for look in range(len(looks))]
     best = int(np.argmin(together))
@@ -203,12 +210,8 @@ def judge(panel: Panel, sizes: Sizes, candidates: tuple[Candidate, ...], seed: i
         for candidate, mase in zip(candidates, alone, strict=True)
     )
     kept = [n for n in everyone if choices[n].kept]
-    errors = [fold.errors(_median([paths[n][g][best] for n in kept])) for g, fold in enumerate(folds)]
-    return Judged(choices, np.concatenate(errors))
-
-
-def _median(paths: list[Paths]) -> Targets:
-    return np.median(np.concatenate(paths), axis=0)
+    errors = [fold.errors(middle(number, best, kept)) for number, fold in enumerate(folds)]
+    return Judged(choices, np.concatenate(errors), len(folds))
 
 
 def _fold(panel: Panel, sizes: Sizes, window: int, seed: int) -> Fold:

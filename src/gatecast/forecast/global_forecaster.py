@@ -32,8 +32,8 @@ class GlobalForecaster:
     At each anchor the model reads the whole look-back window of a series, relative to its newest level, and the paths
     of a bank of exponential smoothers. A ridge on them gives the first forecast; a GRU or LSTM over the anchors
     learns its correction under absolute error. Candidates (logarithm or not, GRU or LSTM) and the number of training
-    steps are chosen on the last horizon of every series; then the kept ones are trained again on everything, and the
-    forecast is the median over all networks. Intervals come from the errors on the held-back horizon.
+    steps are chosen on the last two horizons of every series (one, where series are short); then the kept ones are
+    trained again on everything, and the forecast is the median over all networks. Intervals come from the errors there.
 
     `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). After `fit`:
     `panel_`; `rules_`, what was derived from the data, and why; `choices_`, `parts_`, `scores_`.
@@ -61,10 +61,10 @@ class GlobalForecaster:
         panel = _panel(data, self.season)
         sizes, why_sizes = sizes_for(panel, self.h)
         candidates, why_candidates = candidates_for(panel)
-        choices, errors = judge(panel, sizes, candidates, seed)
+        choices, errors, horizons = judge(panel, sizes, candidates, seed)
         self.parts_ = train_parts(panel, sizes, choices, seed)
         self.panel_, self.choices_, self.scores_ = panel, choices, Scores(errors)
-        self.rules_ = (why_sizes, why_candidates, _told(choices, self.h))
+        self.rules_ = (why_sizes, why_candidates, _told(choices, self.h, horizons))
         self._backend, self._numbered = _kind(data)
         return self
 
@@ -158,10 +158,11 @@ class GlobalForecaster:
             )
         middle = self._middle()
         scale = error_scale(panel)[:, None]
-        last = panel.times[panel.indptr[1:] - 1]
+        last, of = np.unique(panel.times[panel.indptr[1:] - 1], return_inverse=True)
+        ahead = np.stack([panel.calendar.future(each, self.h) for each in last])  # [distinct ends, K]
         return {
             "unique_id": np.repeat(np.array(panel.ids, dtype=np.int64 if self._numbered else None), self.h),
-            "ds": np.concatenate([panel.calendar.future(each, self.h) for each in last]),
+            "ds": ahead[of].reshape(-1),
             self.name: middle.reshape(-1),
             **{
                 f"{self.name}-{suffix}": (middle + scale * q).reshape(-1)
@@ -215,8 +216,8 @@ def _kind(data: Any) -> tuple[Any, bool]:
     return frame.implementation, "unique_id" in frame.columns and frame.schema["unique_id"].is_integer()
 
 
-def _told(choices: tuple[Choice, ...], h: int) -> str:
+def _told(choices: tuple[Choice, ...], h: int, horizons: int) -> str:
     found = ", ".join(
         f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}" for c in choices
     )
-    return f"MASE on the last {h} rows of every series: {found}"
+    return f"MASE on the last {f'{horizons} times ' if horizons > 1 else ''}{h} rows of every series: {found}"

@@ -23,7 +23,8 @@ class Joined:
         self._flat = torch.cat([w.detach().flatten() for w in self._weights]).requires_grad_()
         self._moves = torch.cat([torch.full_like(w, w.requires_grad).flatten() for w in self._weights])
         self._frozen = not all(w.requires_grad for w in self._weights)
-        rest = [p for p in network.parameters() if p.requires_grad and p not in set(self._weights)]
+        joined = set(self._weights)
+        rest = [p for p in network.parameters() if p.requires_grad and p not in joined]
         self.parameters: list[Tensor] = [self._flat, *rest]
         self._look_at(self._pieces())
         self._stack.joined = self._flat
