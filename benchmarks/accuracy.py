@@ -23,15 +23,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from fleet import HERE, ROOT, python_of
-from panels import TASKS, Array, Task, load
 from tables import table
 
 from gatecast.data.panel import Panel
-from gatecast.forecast.candidates import make_parts
 from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.rules import candidates_for, sizes_for
+from panels import TASKS, Array, Task, load
 
 PAGE = ROOT / "benchmarks" / "ACCURACY.md"
 RESULTS = ROOT / "benchmarks" / "accuracy.json"
@@ -54,12 +51,13 @@ def seasonal_naive(task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
     return known.values[newest, 0], {}
 
 
-def global_ridge(task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
-    """The closed-form linear start of the model's first candidate, alone."""
-    known = known.seasoned(task.season)
-    part = make_parts(known, sizes_for(known, task.horizon)[0], candidates_for(known)[0][:1], members=1, seed=0)[0]
-    torch.set_num_threads(2)
-    return part.paths(0, np.arange(len(known)))[0], {}
+def baseline(name: str) -> Callable[[Task, Panel], tuple[Array, dict[str, Any]]]:
+    """One of the product's own baselines."""
+
+    def run(task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
+        return _forecast(global_method(name, task.horizon, season=task.season), known)
+
+    return run
 
 
 def statsforecast(model: str) -> Callable[[Task, Panel], tuple[Array, dict[str, Any]]]:

@@ -363,4 +363,59 @@ def test_fit_and_predict_many_series(tmp_path, capsys, monkeypatch):
     assert [(each["unique_id"], each["ds"]) for each in document["forecast"]] == [("b", 61), ("b", 62)]
     assert main(["predict", str(model), "--h", "9"]) == 4
     assert main(["predict", str(model), "--level", "eighty"]) == 2
-    assert main(["predict", str(model), "--level", "99.99"]) == 4
+    assert main(["predict", str(model), "--level", "120"]) == 4
+    assert main(["predict", str(model), "--quantiles", "0.5,0.9", "-o", str(out)]) == 0
+    assert list(pd.read_csv(out).columns[3:]) == ["Gatecast-q-0.5", "Gatecast-q-0.9"]
+
+
+def write_panel(folder):
+    """A panel file with a past and a known-future column, what is known ahead, and facts."""
+    rows = [f"{n},{i},{10 + k + i % 4},{i % 3},{i % 2}" for k, n in enumerate("bac") for i in range(60)]
+    (folder / "panel.csv").write_text("\n".join(["unique_id,ds,y,rain,sale", *rows]))
+    ahead = [f"{n},{i},1" for n in "abc" for i in range(60, 64)]
+    (folder / "ahead.csv").write_text("\n".join(["unique_id,ds,sale", *ahead]))
+    (folder / "facts.csv").write_text("unique_id,kind\na,x\nb,y\nc,x\n")
+
+
+def test_covariates_from_files(tmp_path, capsys, monkeypatch):
+    from gatecast.forecast import rules
+
+    monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
+    monkeypatch.setattr(rules, "MOST_STEPS", 5)
+    monkeypatch.chdir(tmp_path)
+    write_panel(tmp_path)
+    told = ["--past", "rain", "--future", "sale", "--static", "facts.csv"]
+    assert main(["fit", "panel.csv", "--h", "4", *told, "-o", "m.gatecast"]) == 0
+    assert "1 past and 1 known-future columns; 2 static numbers" in capsys.readouterr().out
+    assert main(["predict", "m.gatecast", "--ahead", "ahead.csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 13
+    assert main(["predict", "m.gatecast"]) == 4
+    assert "sale of the 4 rows" in capsys.readouterr().err
+    assert main(["predict", "m.gatecast", "--ahead", "none.csv"]) == 3
+    assert "there is no file 'none.csv'" in capsys.readouterr().err
+
+
+def test_a_backtest_and_a_run_of_many_series(tmp_path, capsys, monkeypatch):
+    from gatecast.forecast import rules
+
+    monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
+    monkeypatch.setattr(rules, "MOST_STEPS", 5)
+    monkeypatch.chdir(tmp_path)
+    write_panel(tmp_path)
+    options = ["--season", "4", "--target", "y"]
+    told = ["--h", "3", "--windows", "2", "--step", "2", "--no-refit", "--past", "rain"]
+    assert main(["backtest", "panel.csv", *options, *told, "-o", "out", "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert [each["model"] for each in document["models"]] == ["Gatecast", "seasonal_naive", "drift", "global_ridge"]
+    assert document["h"] == 3 and len(document["steps"]) == 12 and len(document["skills"]) == 3
+    assert "3 series, 2 origins, 3 steps" in captured.err and "wrote out/" in captured.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("forecasts.csv", "metrics.json", "report.html", "scores.csv"),
+    ]
+    assert len(pd.read_csv("out/forecasts.csv")) == 3 * 2 * 3 and len(pd.read_csv("out/scores.csv")) == 4 * 3 * 2
+    assert main(["run", "panel.csv", *options, "--test-from", "10%"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("3 series, 1 origin, 6 steps") and "95 % holds" in out and "drift: no comparison" in out
+    assert main(["backtest", "panel.csv", *options, "--by", "year"]) == 2
+    assert "kind of cut-off" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from boards import AWKWARD_MODELS, awkward, board, leaderboard
 from gatecast.errors import GatecastError
 from gatecast.judge.board import Comparison, Leaderboard
 from gatecast.show import report
-from gatecast.show.report import packed, script_json
+from gatecast.show.page import packed, script_json
 
 
 class Page(HTMLParser):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
     from gatecast.forecast.ridge import Ridge
+    from gatecast.judge.backtest import backtest
     from gatecast.judge.leaderboard import leaderboard
+    from gatecast.prepare.split import Origins
     from gatecast.show.report import report
     from gatecast.train.settings import Training
 
@@ -37,11 +39,13 @@ __all__ = [
     "GatecastError",
     "GlobalForecaster",
     "ModelFileError",
+    "Origins",
     "Panel",
     "Recipe",
     "Ridge",
     "SpecError",
     "Training",
+    "backtest",
     "dataset",
     "gates",
     "leaderboard",
@@ -65,6 +69,8 @@ _HOMES = {
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",
+    "backtest": "judge.backtest",
+    "Origins": "prepare.split",
     "gates": "explain.gates",
     "report": "show.report",
     "save": "edge.save",

@@ -7,11 +7,11 @@ import torch
 from gatecast.nn import native
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
-from gatecast.train.lockstep import Schedule, fit_start, forecast, loss, train_lockstep
+from gatecast.train.lockstep import QUANTILES, Schedule, fit_start, forecast, loss, train_lockstep
 
 SHAPES = {
-    "gru with a head": Shape("gru", 6, 5, linear=4, extra=2, outputs=3),
-    "lstm without": Shape("lstm", 6, 0, linear=4, extra=2, outputs=3),
+    "gru with a head": Shape("gru", 6, 5, linear=4, extra=2, steps=3, quantiles=2),
+    "lstm without": Shape("lstm", 6, 0, linear=4, extra=2, steps=3, quantiles=2),
 }
 SIZES = Sizes(lookback=8, anchors=6, stride=1, season=4, long_lag=0, horizon=5)
 
@@ -38,9 +38,9 @@ def seasons(series=6, rows=60, seed=0):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_they_start_at_the_linear_forecast(shape):
     found, x = nets(shape), inputs(shape)
-    weight, bias = torch.randn(4, 3), torch.randn(3)
+    weight, bias = torch.randn(4, 3), torch.randn(3, 2)
     found.start_at(weight, bias)
-    torch.testing.assert_close(found(x), x[..., : shape.linear] @ weight + bias)
+    torch.testing.assert_close(found(x), (x[..., : shape.linear] @ weight)[..., None] + bias)
 
 
 def moved(shape, seeds=(1, 2)):
@@ -91,26 +91,30 @@ def test_the_linear_start_is_the_ridge_on_every_whole_anchor():
     total = torch.cat([x - x.mean(0), penalty**0.5 * torch.eye(x.shape[1])])
     wanted = torch.linalg.lstsq(total, torch.cat([y - y.mean(0), torch.zeros(x.shape[1], y.shape[1])])).solution
     torch.testing.assert_close(weight.double(), wanted, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(bias.double(), y.mean(0) - x.mean(0) @ wanted, rtol=1e-4, atol=1e-5)
+    left = y - y.mean(0) - (x - x.mean(0)) @ wanted
+    around = torch.quantile(left, torch.tensor(QUANTILES, dtype=torch.float64), dim=0).T
+    middle = y.mean(0) - x.mean(0) @ wanted
+    torch.testing.assert_close(bias.double(), middle[:, None] + around, rtol=1e-4, atol=1e-5)
 
 
 def test_the_loss_counts_what_exists_after_the_burn_in():
     crops = seasons(series=2, rows=20)
     crop = crops.take(torch.tensor([0, 1]), torch.tensor([6, 38]))
-    y = torch.zeros(1, 2, 6, 5)
+    y = torch.zeros(1, 2, 6, 5, len(QUANTILES))
     total, count = 0.0, 0
     for n in range(2):
         for c in range(1, 6):  # the first quarter of six anchors is burnt in
             if crop.valid[n, c] < 5:
                 continue
-            there = crop.target[n, c][crop.exists[n, c]]
-            total, count = total + there.abs().clamp(max=30).sum().item(), count + len(there)
+            there = crop.target[n, c][crop.exists[n, c]].clamp(-30, 30)
+            pinball = [2 * torch.maximum(q * there, (q - 1) * there).sum().item() for q in QUANTILES]
+            total, count = total + np.mean(pinball), count + len(there)
     assert 0 < count < 50
     assert abs(loss(y, crop, SIZES).item() - total / count) < 1e-5
 
 
 def trained(crops, steps=40, seeds=(1, 2)):
-    shape = Shape("gru", 8, 8, SIZES.linear, crops.extra, SIZES.horizon)
+    shape = Shape("gru", 8, 8, SIZES.linear, crops.extra, SIZES.horizon, len(QUANTILES))
     found = nets(shape, seeds)
     found.start_at(*fit_start(crops))
     looks = []
@@ -135,9 +139,10 @@ def test_the_newest_value_moves_every_step_of_every_network():
     y = found(x)[:, 0, -1]
     for member in range(2):
         for k in range(SIZES.horizon):
-            (gradient,) = torch.autograd.grad(y[member, k], x, retain_graph=True)
-            assert gradient[member, 0, -1, SIZES.lookback - 1] != 0
-            assert not gradient[1 - member].any()
+            for q in range(len(QUANTILES)):
+                (gradient,) = torch.autograd.grad(y[member, k, q], x, retain_graph=True)
+                assert gradient[member, 0, -1, SIZES.lookback - 1] != 0
+                assert not gradient[1 - member].any()
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():

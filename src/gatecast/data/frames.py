@@ -24,6 +24,16 @@ def read_parquet(path: Path, date_format: str | None = None) -> Table:
     return read_frame(frame, date_format, path.name, path.stem)
 
 
+def read_frame_file(path: Path) -> pd.DataFrame:
+    """A CSV or Parquet file as the frame it holds, unchecked."""
+    if not path.is_file():
+        raise DataError(f"there is no file '{path}'", f"relative paths start from {Path.cwd()}")
+    try:
+        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as cause:
+        raise DataError(f"{path.name} cannot be read: {cause}") from cause
+
+
 def read_frame(data: Any, date_format: str | None = None, source: str = "frame", name: str = "series") -> Table:
     """Read a pandas or polars frame or series, which stays as it is; a date index of pandas is the date column."""
     index = None
@@ -70,7 +80,7 @@ def _cells(series: nw.Series[Any], where: str) -> Cells:
     kind = series.dtype
     if kind.is_integer() and not series.null_count():
         return series.to_numpy().astype(np.int64)
-    if kind.is_numeric():
+    if kind.is_numeric() or kind == nw.Boolean:
         return series.cast(nw.Float64).to_numpy().astype(np.float64)
     if kind in (nw.Datetime, nw.Date):
         local = _local_days(series)

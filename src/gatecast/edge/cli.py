@@ -1,4 +1,4 @@
-"""The command line: `gatecast run`, `fit`, `predict` and `datasets`.
+"""The command line: `gatecast run`, `fit`, `predict`, `backtest` and `datasets`.
 
 Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
 """
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge.options import Layout, Network, Session, Source, expanded, option
+from gatecast.edge.options import Beside, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
 
 if TYPE_CHECKING:
+    from gatecast.edge import panel_jobs
     from gatecast.forecast.forecaster import Forecaster
     from gatecast.forecast.global_forecaster import GlobalForecaster
 
@@ -163,17 +164,23 @@ def run(
 ) -> None:
     """Judge models beside baselines on the end of a series: leaderboard, verdicts and, with -o, a report.
 
-    Without a FILE: the bundled IBM prices. Without models: auto, lstm:32 and gru:32.
+    Without a FILE: the bundled IBM prices. Without models: auto, lstm:32 and gru:32. A file of several series is
+    judged by one model of them all, as `gatecast backtest` does it, unless models are named.
     """
     if resume and output is None:
         raise SpecError("--resume needs the folder of the run that was cut", "add -o DIR")
-    from gatecast.edge import console, exports, inputs, jobs
+    from gatecast.edge import console, exports, inputs, jobs, panel_jobs
     from gatecast.edge.progress import following
     from gatecast.judge.leaderboard import leaderboard
+    from gatecast.prepare.split import Origins, horizon_from
 
     jobs.use_threads(session.threads)
     models = jobs.forecasters(model or [], preset, network)
-    panel, usual = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
+    panel, usual = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
+    if len(panel) > 1 and not model and not preset:
+        job = panel_jobs.Job(panel, {"h": horizon_from(panel, test_from), "season": season}, Origins())
+        _judge_panel(job, output, session)
+        return
     start = test_from or usual
     findings = jobs.found(panel, start, season)
     if session.json:
@@ -210,23 +217,28 @@ def fit(
     h: Annotated[int, typer.Option("--h", help="Steps that the head forecasts at once.", metavar="STEPS", min=1)] = 1,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
     seed: Seed = 0,
+    beside: Beside,
     network: Network,
     layout: Layout,
     session: Session,
 ) -> None:
     """Fit one model to a whole series, or to all series of a file, and save it."""
-    from gatecast.edge import inputs, jobs
+    from gatecast.edge import inputs, jobs, panel_jobs
     from gatecast.edge.exports import model_json
-    from gatecast.edge.progress import following
+    from gatecast.edge.progress import counting, following
     from gatecast.edge.save import save
     from gatecast.train.loop import Watch
 
     jobs.use_threads(session.threads)
     (forecaster,) = jobs.forecasters([model], None, network, h)
-    panel, _ = inputs.open_series(file or inputs.DEFAULT_DATA, source, layout)
+    panel, _ = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
     fitted: Forecaster | GlobalForecaster
-    if len(panel) > 1:
-        fitted = jobs.global_forecaster(model, network, h, season).fit(panel, seed=seed)
+    if len(panel) > 1 or any(beside.columns.values()) or beside.static:
+        settings = {"h": h, "season": season, **beside.columns}
+        with counting(session.quiet) as watch:
+            facts = panel_jobs.frame_of(beside.static)
+            fitted = panel_jobs.global_forecaster(model, network, settings)
+            fitted.fit(panel, static_df=facts, seed=seed, watch=watch)
     else:
         with following(quiet=session.quiet) as follower:
             fitted = forecaster.fit(panel.seasoned(season), seed=seed, watch=Watch(follower))
@@ -249,6 +261,11 @@ def predict(
     level: Annotated[
         str | None, option("Intervals of so many per cent, for a model of many series.", metavar="80,95")
     ] = None,
+    quantiles: Annotated[str | None, option("Quantiles instead, between 0 and 1.", metavar="0.1,0.9")] = None,
+    ahead: Annotated[
+        str | None, option("File of the columns that are known ahead, for the rows to forecast.", metavar="FILE")
+    ] = None,
+    static: Annotated[str | None, option("File of one row of facts per series of --data.", metavar="FILE")] = None,
     output: Annotated[
         Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
     ] = None,
@@ -259,7 +276,7 @@ def predict(
 
     A model of many series: unique_id, ds, Gatecast and, with --level, its bounds.
     """
-    from gatecast.edge import exports, inputs, jobs
+    from gatecast.edge import exports, inputs, jobs, panel_jobs
     from gatecast.edge.cells import frame_csv
     from gatecast.edge.save import load
     from gatecast.forecast.global_forecaster import GlobalForecaster
@@ -268,10 +285,13 @@ def predict(
     jobs.use_threads(session.threads)
     fitted = load(model)
     if isinstance(fitted, GlobalForecaster):
-        frame = jobs.panel_forecast(fitted, h, data, level, layout)
+        asked = panel_jobs.Asked(h, data, ahead, static, {"level": level, "quantiles": quantiles})
+        frame = panel_jobs.panel_forecast(fitted, asked, layout)
         text, document = frame_csv(frame), exports.panel_json(fitted, frame)
-    elif level:
-        raise SpecError("--level is for a model of many series", "`gatecast run` shows the intervals of one series")
+    elif level or quantiles or ahead or static:
+        given = {"level": level, "quantiles": quantiles, "ahead": ahead, "static": static}
+        name = next(name for name, value in given.items() if value)
+        raise SpecError(f"--{name} is for a model of many series", "`gatecast run` shows the intervals of one series")
     else:
         newer = inputs.newer_data(fitted.history_, data, layout) if data else None
         forecast = fitted.predict(h, newer)
@@ -283,6 +303,60 @@ def predict(
         typer.echo(document, nl=False)
     elif not output:
         typer.echo(text, nl=False)
+
+
+@app.command(short_help="Judge a model of many series at rolling origins.")
+@expanded
+def backtest(
+    *,
+    file: Annotated[str, typer.Argument(help="A CSV, .tsf or Parquet file, or a data set of `gatecast datasets`.")],
+    source: Source,
+    h: Annotated[int | None, option("Steps to forecast; a season or so.", "--h", metavar="STEPS", least=1)] = None,
+    windows: Annotated[int, typer.Option(help="Origins.", metavar="N", min=1)] = 1,
+    step: Annotated[int | None, option("Rows from origin to origin; h.", metavar="ROWS", least=1)] = None,
+    by: Annotated[str, typer.Option(help="What an origin is: auto, date or series.", metavar="KIND")] = "auto",
+    no_refit: Annotated[bool, option("Learn once, before the first origin.", "--no-refit")] = False,
+    rivals: Annotated[str | None, option("More models: AutoETS, AutoTheta, AutoARIMA.", metavar="A,B")] = None,
+    season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
+    jobs: Annotated[int, typer.Option(help="Origins that are worked on at once.", metavar="N", min=1)] = 1,
+    beside: Beside,
+    output: Annotated[
+        Path | None, option("Write report.html, forecasts.csv, scores.csv and metrics.json here.", "-o", metavar="DIR")
+    ] = None,
+    layout: Layout,
+    session: Session,
+) -> None:
+    """Forecast from rolling origins and score the global model beside baselines: MASE, CRPS, coverage, and verdicts."""
+    from gatecast.edge import panel_jobs
+    from gatecast.edge.jobs import use_threads
+    from gatecast.edge.options import names
+    from gatecast.prepare.split import Origins, horizon_from, kind_of_cut
+
+    use_threads(session.threads)
+    panel, _ = panel_jobs.open_panel(file, source, layout)
+    settings = {"h": h or horizon_from(panel, None), "season": season, **beside.columns}
+    options = {"beside": names(rivals), "n_jobs": jobs, "static_df": panel_jobs.frame_of(beside.static)}
+    job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options)
+    _judge_panel(job, output, session)
+
+
+def _judge_panel(job: panel_jobs.Job, output: Path | None, session: Session) -> None:
+    """Run a backtest and show what was found."""
+    from gatecast.edge import console, panel_jobs
+    from gatecast.edge.exports import backtest_json
+
+    found = panel_jobs.run_backtest(job, session.quiet)
+    if session.json:
+        _note(list(found.told), session)
+    else:
+        typer.echo(plain("\n".join(found.told)))
+    if output:
+        panel_jobs.write_backtest(found, output, COMMAND_LINE.get())
+        _note([f"wrote {output}/"], session)
+    if session.json:
+        typer.echo(backtest_json(found), nl=False)
+    else:
+        console.print_backtest(found)
 
 
 @app.command(short_help="List the bundled data sets, or write one.")

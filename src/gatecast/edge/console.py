@@ -12,7 +12,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from gatecast.edge.text import plain
+from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row
+from gatecast.judge.panel_scores import SCORES
 
 NONE = "-"
 WIDE = 1000
@@ -56,6 +58,19 @@ def print_board(board: Board, heading: bool) -> None:
     console.print()
     for row in board.rows:
         console.print(plain(verdict_line(row)), soft_wrap=True)
+
+
+def print_backtest(found: Backtest) -> None:
+    """A panel's table of mean scores, and a verdict on every model."""
+    console, scores = page(), found.scores()
+    console.print()
+    columns = [Column("model", tuple(scores["model"]))]
+    columns += [Column(name, tuple(map(figure, scores[name]))) for name in SCORES[:-2]]
+    columns += [Column(f"{name[-2:]} % holds", tuple(f"{each:.1f}" for each in scores[name])) for name in SCORES[-2:]]
+    console.print(_table(columns), soft_wrap=False)
+    console.print()
+    for skill in found.skills():
+        console.print(plain(f"{skill.model}: {skill.verdict}"), soft_wrap=True)
 
 
 def verdict_line(row: Row) -> str:

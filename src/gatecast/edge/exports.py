@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.result import Band, Forecast
+from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
 from gatecast.train.loop import LossCurve
 
@@ -72,17 +74,35 @@ def panel_json(model: GlobalForecaster, frame: pd.DataFrame) -> str:
         {"unique_id": row[0], "ds": time_json(time), **dict(zip(frame.columns[2:], map(_number, row[2:]), strict=True))}
         for row, time in zip(frame.itertuples(index=False), frame["ds"].to_numpy(), strict=True)
     ]
-    about = {"model": model.name, "target": model.fitted().target}
+    about = {"model": model.name, "target": model.panel_.target}
     return dumps({"schema": SCHEMA, "gatecast": version("gatecast"), **about, "forecast": records})
+
+
+def backtest_json(found: Backtest) -> str:
+    """A backtest's scores, by model and by step, and what was concluded, as a JSON document."""
+    tables = {"models": found.scores(), "steps": found.scores(["step"])}
+    return dumps(
+        {
+            "schema": SCHEMA,
+            "gatecast": version("gatecast"),
+            "h": found.h,
+            "findings": list(found.told),
+            **{name: [_figures(record) for record in table.to_dict("records")] for name, table in tables.items()},
+            "skills": [asdict(skill) | {"verdict": skill.verdict} for skill in found.skills()],
+        }
+    )
+
+
+def _figures(record: dict[Any, Any]) -> dict[str, Any]:
+    """The same with NaN as null."""
+    return {str(name): _number(value) if isinstance(value, float) else value for name, value in record.items()}
 
 
 def model_json(model: Forecaster | GlobalForecaster) -> str:
     """What `fit` made, as a JSON document."""
     head = {"schema": SCHEMA, "gatecast": version("gatecast"), "model": model.name}
     if isinstance(model, GlobalForecaster):
-        return dumps(
-            {**head, "series": len(model.fitted()), "target": model.fitted().target, "rules": list(model.rules_)}
-        )
+        return dumps({**head, "series": len(model.panel_), "target": model.panel_.target, "rules": list(model.rules_)})
     document = {
         **head,
         "series": model.history_.ids[0],

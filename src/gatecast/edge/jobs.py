@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from gatecast.data.panel import Panel
 from gatecast.edge.checkpoints import Checkpoints
 from gatecast.edge.exports import forecasts_csv, metrics_json
-from gatecast.edge.inputs import open_series
-from gatecast.edge.options import Layout, Network, Source
+from gatecast.edge.options import Network
 from gatecast.edge.progress import Follower, Uncut
 from gatecast.edge.save import save
 from gatecast.edge.text import file_names
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.forecaster import Forecaster
-from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.plan import AUTO, AUTO_TRAINING, PLAIN, Recipe
 from gatecast.forecast.presets import preset
 from gatecast.judge.board import Leaderboard
@@ -94,31 +91,6 @@ def forecasters(specs: list[str], preset_name: str | None, options: Network, h: 
         _check_device(options.device)
     bases = [*(preset(preset_name) if preset_name else ()), *map(Forecaster, specs)]
     return [_with_options(base, options, h) for base in bases or map(Forecaster, DEFAULT_MODELS)]
-
-
-def global_forecaster(spec: str, options: Network, h: int, season: int | None) -> GlobalForecaster:
-    """The model of a file with many series; SpecError for options that it has no use for."""
-    given = [name for name, value in asdict(options).items() if value is not None]
-    if spec != AUTO or given:
-        what = f"--model {spec}" if spec != AUTO else f"--{given[0].replace('_', '-')}"
-        raise SpecError(
-            f"{what} is for one series, and the file holds several; their model is derived by rule",
-            "leave it out, or pick a series with --series",
-        )
-    return GlobalForecaster(h, season=season)
-
-
-def panel_forecast(
-    model: GlobalForecaster, h: int | None, data: str | None, level: str | None, layout: Layout
-) -> pd.DataFrame:
-    """The forecasts of many series, with the bounds that were asked for."""
-    try:
-        levels = [float(each) for each in level.split(",")] if level else []
-    except ValueError as cause:
-        raise SpecError(f"--level {level} is no list of per cents", "write it like 80,95") from cause
-    newer = open_series(data, Source(target=model.fitted().target), layout)[0] if data else None
-    frame: pd.DataFrame = model.predict(newer, h=h, level=levels)
-    return frame
 
 
 def _with_options(base: Forecaster, options: Network, h: int) -> Forecaster:

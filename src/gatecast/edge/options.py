@@ -76,6 +76,29 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What a model of many series reads beside the target."""
+
+    past: Annotated[Text, option("Columns known up to the cut-off, for many series.", metavar="A,B")] = None
+    future: Annotated[Text, option("Columns known ahead too, for many series.", metavar="A,B")] = None
+    static: Annotated[Text, option("File of one row of facts per series.", metavar="FILE")] = None
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The names, as a model takes them."""
+        return {name: names(text) for name, text in (("past", self.past), ("future", self.future))}
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Names from a list separated by commas.
+
+    >>> names("a, b")
+    ('a', 'b')
+    """
+    return tuple(each.strip() for each in text.split(",")) if text else ()
+
+
+@dataclass(frozen=True)
 class Session:
     """How the command behaves, whatever it does."""
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gatecast.edge.text import plain
+from gatecast.train.lockstep import Tick
 from gatecast.train.loop import LossCurve, State, Store
 
 EVERY = 10.0
@@ -89,7 +90,7 @@ class Lines:
     def begin(self, work: Work) -> None:
         """A model starts."""
         self._last = time.monotonic()
-        self._tell(f"{work.name}: training {_networks(work.networks)}")
+        self.tell(f"{work.name}: training {_networks(work.networks)}")
 
     def epoch(self, work: Work, curve: LossCurve) -> None:
         """Tells at most every 10 seconds."""
@@ -99,18 +100,19 @@ class Lines:
         left = work.seconds * (work.total - work.done) / work.done
         held = f", held back {curve.valid[-1]:.4g}" if curve.valid else ""
         loss = f"loss {curve.train[-1]:.4g}{held}"
-        self._tell(f"{work.name}: {work.done} of at most {work.total} epochs, {loss}, about {left:.0f} s left")
+        self.tell(f"{work.name}: {work.done} of at most {work.total} epochs, {loss}, about {left:.0f} s left")
 
     def end(self, work: Work) -> None:
         """A model has ended."""
-        self._tell(f"{work.name}: trained in {work.seconds:.1f} s")
+        self.tell(f"{work.name}: trained in {work.seconds:.1f} s")
 
     def say(self, line: str) -> None:
         """A line that is told even when quiet."""
         sys.stderr.write(f"{plain(line)}\n")
         sys.stderr.flush()
 
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """A line that quiet leaves out."""
         if not self._quiet:
             self.say(line)
 
@@ -237,6 +239,40 @@ def following(seeds: int = 1, quiet: bool = False) -> Iterator[Follower]:
             follower.close()
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+class Counted(Tick):
+    """Steps of work on a bar, or as a plain line every 10 seconds."""
+
+    def __init__(self, bars: Progress | None, quiet: bool) -> None:
+        self._bars, self._lines = bars, Lines(quiet)
+        self._lock = threading.Lock()
+        self._what, self._total, self._done, self._task, self._last = "", 1, 0, TaskID(0), 0.0
+
+    def begin(self, what: str, total: int) -> None:
+        """A stage begins."""
+        with self._lock:
+            self._what, self._total, self._done, self._last = what, total, 0, time.monotonic()
+            if self._bars:
+                self._task = self._bars.add_task(what, total=total)
+
+    def step(self) -> None:
+        """One step is done."""
+        with self._lock:
+            self._done += 1
+            if self._bars:
+                self._bars.update(self._task, completed=self._done)
+            elif time.monotonic() - self._last >= EVERY:
+                self._last = time.monotonic()
+                self._lines.tell(f"{self._what}: {self._done} of {self._total} steps")
+
+
+@contextmanager
+def counting(quiet: bool = False) -> Iterator[Counted]:
+    """One who counts steps on stderr while the context lasts."""
+    bars: AbstractContextManager[Progress | None] = _bars() if sys.stderr.isatty() and not quiet else nullcontext()
+    with bars as drawn:
+        yield Counted(drawn, quiet)
 
 
 def _bars() -> Progress:

@@ -1,11 +1,13 @@
-"""Prediction intervals of a panel's direct forecasts, from the errors of a held-back horizon (split conformal).
+"""Prediction intervals of direct forecasts: the networks' own quantiles, moved by what held-back horizons say.
 
-A score is an error over the scale of its series. The scores of all series are pooled, and those of neighbouring horizon
-steps as long as there are few, so that a step has at least `ENOUGH` where the panel has them. With n scores, the
-interval of level a reaches from the k-th smallest to the k-th largest, k = floor((n + 1) (1 - a) / 2): asymmetric, and
-wider where the model was worse. Source: Vovk, Gammerman & Shafer (2005); Lei et al. (2018), section 2. Deviation: the
-held-back horizon chose the number of training steps and the kept networks, so scores are a little small; and one
-horizon is one season, so coverage is measured, not promised.
+A score is a held-back truth minus the quantile that was forecast for it, over the spread of the quantiles there. The
+scores of all series are pooled, and those of neighbouring horizon steps as long as there are few, so that a step has
+at least `ENOUGH` where the panel has them. The bound of probability p is the own quantile plus spread times the k-th
+smallest of n scores, k = ceil((n + 1) p) above the median and floor((n + 1) p) below: asymmetric, wider where the
+networks were too sure and narrower where they were not. With too few scores for p the own quantile stays as it is.
+Source: Romano, Patterson & Candes (2019), "Conformalized quantile regression", with one-sided scores (section 5).
+Deviation: the held-back horizons chose the number of training steps and the kept networks, so scores are a little
+small; and one horizon is one season, so coverage is measured, not promised.
 """
 
 from __future__ import annotations
@@ -17,34 +19,69 @@ import numpy as np
 from jaxtyping import Float64
 
 from gatecast.errors import ForecastError
+from gatecast.train.lockstep import QUANTILES
 
 ENOUGH = 100
+FEWEST = 19
+"""With fewer scores nothing is calibrated."""
+NARROW, WIDE = QUANTILES.index(0.1), QUANTILES.index(0.9)
+LEAST_SPREAD = 0.1
+"""The spread is at least this share of the series' error scale."""
+
+
+def spread(paths: Float64[np.ndarray, "V K Q"], scale: Float64[np.ndarray, "V"]) -> Float64[np.ndarray, "V K"]:
+    """How far the outer quantiles lie apart."""
+    return np.maximum(paths[..., WIDE] - paths[..., NARROW], LEAST_SPREAD * scale[:, None])
+
+
+def between(quantiles: Float64[np.ndarray, "V K Q"], p: float) -> Float64[np.ndarray, "V K"]:
+    """The quantile p, on a line between its neighbours; beyond the outermost, that one."""
+    at = float(np.interp(p, QUANTILES, np.arange(len(QUANTILES))))
+    low = min(int(at), len(QUANTILES) - 2)
+    return quantiles[..., low] + (at - low) * (quantiles[..., low + 1] - quantiles[..., low])
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Held-back errors over their series' scale, truth minus forecast: [V, K], NaN where there was no truth."""
+    """Held-back errors, truth minus quantile, over the spread: [V, K, Q], NaN where there was no truth."""
 
-    values: Float64[np.ndarray, "V K"]
+    values: Float64[np.ndarray, "V K Q"]
 
-    def quantiles(self, probabilities: list[float]) -> Float64[np.ndarray, "Q K"]:
-        """The quantiles of every horizon step, each from its own scores and its neighbours'; NaN with too few."""
-        steps = self.values.shape[1]
-        found = [[_quantile(self._pool(k), p) for k in range(steps)] for p in probabilities]
-        return np.array(found, dtype=np.float64).reshape(len(probabilities), steps)
+    def bounds(
+        self, paths: Float64[np.ndarray, "S K Q"], scale: Float64[np.ndarray, "S"], probabilities: list[float]
+    ) -> Float64[np.ndarray, "P S K"]:
+        """The calibrated bound of every probability, in rising order of them."""
+        width = spread(paths, scale)
+        found = [between(paths, p) + width * self._moved(p) for p in sorted(probabilities)]
+        return np.maximum.accumulate(np.array(found).reshape(len(found), *width.shape), axis=0)
 
-    def _pool(self, k: int) -> Float64[np.ndarray, "n"]:
+    def told(self) -> str:
+        """How many scores there are, and what they are enough for."""
+        count = int(np.isfinite(self.values[..., 0]).sum())
+        if count < FEWEST:
+            return f"intervals: the networks' own quantiles; {count} held-back errors are too few to calibrate them"
+        return f"intervals: own quantiles, calibrated on {count} held-back errors"
+
+    def _moved(self, p: float) -> Float64[np.ndarray, "K"]:
+        """By how many spreads the own quantile of every step is moved; 0 with too few scores."""
+        if np.isfinite(self.values[..., 0]).sum() < FEWEST:
+            return np.zeros(self.values.shape[1])
+        own = between(self.values, p)
+        found = [_rank_of(self._pool(own, k), p) for k in range(own.shape[1])]
+        return np.nan_to_num(np.array(found), nan=0.0)
+
+    def _pool(self, own: Float64[np.ndarray, "V K"], k: int) -> Float64[np.ndarray, "n"]:
         """Sorted scores of step k and of as many neighbours as it takes."""
-        steps = self.values.shape[1]
-        for reach in range(steps):
-            near = self.values[:, max(0, k - reach) : k + reach + 1]
+        found = own[:, :0].reshape(-1)
+        for reach in range(own.shape[1]):
+            near = own[:, max(0, k - reach) : k + reach + 1]
             found = near[np.isfinite(near)]
             if len(found) >= ENOUGH:
                 break
         return np.sort(found)
 
 
-def _quantile(scores: Float64[np.ndarray, "n"], p: float) -> float:
+def _rank_of(scores: Float64[np.ndarray, "n"], p: float) -> float:
     """The score that a new one is below with probability p at least (p > 1/2) or at most; NaN where n is too small."""
     n = len(scores)
     rank = math.ceil((n + 1) * p) if p >= 0.5 else math.floor((n + 1) * p)

@@ -10,6 +10,7 @@ import numpy as np
 
 from gatecast.data.panel import Panel
 from gatecast.prepare.crops import Normal, Sizes
+from gatecast.prepare.given import Given
 
 UNITS = 64
 FEWEST_STEPS, MOST_STEPS = 400, 1000
@@ -33,19 +34,18 @@ class Candidate:
     width: int
 
 
-LOG_GRU = Candidate("log/gru", "log", "level", "gru", 64)
 SCALE_GRU = Candidate("scale/gru", "scale", "spread", "gru", 64)
 LOG_LSTM = Candidate("log/lstm", "log", "level", "lstm", 0)
 
 
-def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
+def sizes_for(given: Given, horizon: int) -> tuple[Sizes, str]:
     """Look-back, anchors, stride, season and long lag, and why.
 
     The look-back spans three seasons of months or quarters, 16 weeks of days, 14 days of hours; a network of hours
     steps once a day, over four days. A year's lag is added for days and weeks if the median series has three years.
     """
-    calendar, season = panel.calendar, panel.calendar.season
-    lengths = np.diff(panel.indptr)
+    calendar, season = given.panel.calendar, given.panel.calendar.season
+    lengths = np.diff(given.panel.indptr)
     if season >= DAY_LONG:
         lookback, anchors, stride = max(2 * season, min(14 * season, MOST_LOOKBACK)), 4, season
     elif season == 7:
@@ -62,7 +62,9 @@ def sizes_for(panel: Panel, horizon: int) -> tuple[Sizes, str]:
     words = f"{calendar.label}: season {season}, reads {lookback} rows at each of {anchors} anchors"
     words += f", {stride} rows apart" if stride > 1 else ""
     words += f", and the rows of {long_lag} earlier" if long_lag else ""
-    return Sizes(lookback, anchors, stride, season, long_lag, horizon), words
+    words += f"; {given.past} past and {given.known} known-future columns" if given.past + given.known else ""
+    words += f"; {given.static.shape[1]} static numbers" if given.static.shape[1] else ""
+    return Sizes(lookback, anchors, stride, season, long_lag, horizon, given.past, given.known), words
 
 
 def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
@@ -74,7 +76,7 @@ def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
         return (SCALE_GRU,), "some values are negative: no logarithm"
     if share > NOT_POSITIVE:
         return (SCALE_GRU,), f"{100 * share:.0f} % of the values are not positive: no logarithm"
-    return (LOG_GRU, SCALE_GRU, LOG_LSTM), "positive values: logarithms compete with plain values"
+    return (SCALE_GRU, LOG_LSTM), "positive values: a logarithm competes with plain values"
 
 
 def steps_for(panel: Panel) -> int:

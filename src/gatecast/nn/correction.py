@@ -1,8 +1,9 @@
 """Several networks of the same shape in lockstep, each a linear forecast that a recurrent network corrects.
 
 At every step of a crop, y = x A + b + correction(h, x), h being the state of one recurrent layer that has read all
-steps so far, its input the numbers x of this step and a few more. The correction starts at zero, so that training
-starts from the linear forecast. With a head of `width` ReLUs it is W2 relu(W1 [h; x] + b1), else Wo h.
+steps so far, its input the numbers x of this step and a few more. With Q quantiles, A is common to them and b and the
+correction are each one's own. The correction starts at zero, so that training starts from the linear forecast. With a
+head of `width` ReLUs it is W2 relu(W1 [h; x] + b1), else Wo h.
 """
 
 from __future__ import annotations
@@ -23,22 +24,24 @@ INPUT_STD = 0.6
 
 
 class Shape(NamedTuple):
-    """Cell, units, width of the ReLU head (0: none), linear and extra inputs, outputs."""
+    """Cell, units, width of the ReLU head (0: none), linear and extra inputs, horizon steps, quantiles of each."""
 
     cell: Literal["gru", "lstm"]
     units: int
     width: int
     linear: int
     extra: int
-    outputs: int
+    steps: int
+    quantiles: int
 
 
 class Corrections(nn.Module):
     """E networks whose parameters stand side by side, first axis E.
 
-    >>> nets = Corrections(Shape("gru", 8, 4, linear=5, extra=2, outputs=3), [torch.Generator() for _ in range(2)])
+    >>> shape = Shape("gru", 8, 4, linear=5, extra=2, steps=3, quantiles=1)
+    >>> nets = Corrections(shape, [torch.Generator() for _ in range(2)])
     >>> nets(torch.zeros(2, 7, 6, 5 + 2)).shape
-    torch.Size([2, 7, 6, 3])
+    torch.Size([2, 7, 6, 3, 1])
     """
 
     def __init__(self, shape: Shape, generators: list[torch.Generator]) -> None:
@@ -54,30 +57,30 @@ class Corrections(nn.Module):
                 torch.stack([_uniform((shape.units + shape.linear, shape.width), each) for each in generators])
             )
             self.hidden_bias = nn.Parameter(torch.zeros(members, 1, shape.width))
-        self.out = nn.Parameter(torch.zeros(members, read, shape.outputs))
-        self.skip = nn.Parameter(torch.zeros(members, shape.linear, shape.outputs))
-        self.skip_bias = nn.Parameter(torch.zeros(members, 1, shape.outputs))
+        self.out = nn.Parameter(torch.zeros(members, read, shape.steps * shape.quantiles))
+        self.skip = nn.Parameter(torch.zeros(members, shape.linear, shape.steps))
+        self.bias = nn.Parameter(torch.zeros(members, 1, shape.steps * shape.quantiles))
 
-    def start_at(self, weight: Float32[Tensor, "D K"], bias: Float32[Tensor, "K"]) -> None:
+    def start_at(self, weight: Float32[Tensor, "D K"], bias: Float32[Tensor, "K Q"]) -> None:
         """Let every network start as this linear forecast."""
         with torch.no_grad():
             self.skip.copy_(weight.expand_as(self.skip))
-            self.skip_bias.copy_(bias.expand_as(self.skip_bias))
+            self.bias.copy_(bias.flatten().expand_as(self.bias))
 
-    def forward(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C K"]:
+    def forward(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C K Q"]:
         """The normalised forecasts of every network at every step; its first D numbers are those of the linear part."""
         shape = self.shape
         rows = x.flatten(1, 2)[..., : shape.linear]  # [E, B C, D]
         h = self._states(x).flatten(1, 2)  # [E, B C, H]
-        if not shape.width:
-            return torch.baddbmm(torch.baddbmm(self.skip_bias, rows, self.skip), h, self.out).view(
-                *x.shape[:3], shape.outputs
-            )
-        from_h, from_rows = self.hidden.split([shape.units, shape.linear], dim=1)
-        both = torch.bmm(rows, torch.cat([self.skip, from_rows], dim=2))  # [E, B C, K + width]
-        linear, inner = both.split([shape.outputs, shape.width], dim=2)
-        head = torch.relu(torch.baddbmm(inner + self.hidden_bias, h, from_h))
-        return torch.baddbmm(linear + self.skip_bias, head, self.out).view(*x.shape[:3], shape.outputs)
+        if shape.width:
+            from_h, from_rows = self.hidden.split([shape.units, shape.linear], dim=1)
+            both = torch.bmm(rows, torch.cat([self.skip, from_rows], dim=2))  # [E, B C, K + width]
+            linear, inner = both.split([shape.steps, shape.width], dim=2)
+            h = torch.relu(torch.baddbmm(inner + self.hidden_bias, h, from_h))
+        else:
+            linear = torch.bmm(rows, self.skip)
+        own = torch.baddbmm(self.bias, h, self.out).view(*x.shape[:3], shape.steps, shape.quantiles)
+        return own + linear.view(*x.shape[:3], shape.steps, 1)
 
     def _states(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C H"]:
         """The state of every network after every step, from zero."""

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.errors import SpecError
+from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.scale import seasonal_differences
 from gatecast.prepare.smooth import bank, damping, smooth
 
@@ -26,6 +27,8 @@ LEAST_DIFFERENCE = 1e-9
 """Seasonal differences of transformed values below this are rounding."""
 LEAST_SCALE = 0.1
 """The scale of a window is at least this share of the series' mean absolute seasonal difference."""
+FEWEST_BACK, MOST_BACK = 5, 48
+"""Covariates are read over one season back, within these limits."""
 
 Normal = Literal["level", "spread"]
 """What a window is divided by: nothing (its level is subtracted), or also its standard deviation."""
@@ -33,7 +36,10 @@ Normal = Literal["level", "spread"]
 
 @dataclass(frozen=True)
 class Sizes:
-    """In rows: look-back K, season m, long lag (0: none), horizon h, and from anchor to anchor p; and C anchors."""
+    """In rows: look-back K, season m, long lag (0: none), horizon h, and from anchor to anchor p; and C anchors.
+
+    `past` and `known`: so many covariates up to an anchor, and so many that reach over the horizon.
+    """
 
     lookback: int
     anchors: int
@@ -41,6 +47,8 @@ class Sizes:
     season: int
     long_lag: int
     horizon: int
+    past: int = 0
+    known: int = 0
 
     def __post_init__(self) -> None:
         if 0 < self.long_lag < self.horizon:
@@ -59,11 +67,26 @@ class Sizes:
         return self.lookback + (self.anchors - 1) * self.stride
 
     @property
-    def linear(self) -> int:
-        """Numbers at an anchor that the linear part reads: window, long lag, smoother paths."""
+    def back(self) -> int:
+        """Rows back from an anchor in which covariates are read."""
+        return min(self.lookback, max(FEWEST_BACK, min(self.season, MOST_BACK)))
+
+    @property
+    def covariates(self) -> int:
+        """Numbers of covariates at an anchor."""
+        return self.past * self.back + self.known * (self.back + self.horizon)
+
+    @property
+    def relative(self) -> int:
+        """Numbers of the series itself at an anchor: window, smoother paths, long lag."""
         paths = bank(self.season)
         flat = sum(not s.beta for s in paths) if self.season == 1 else 0
         return self.lookback + (self.horizon if self.long_lag else 0) + flat + self.horizon * (len(paths) - flat)
+
+    @property
+    def linear(self) -> int:
+        """Numbers at an anchor that the linear part reads: of the series itself and of the covariates."""
+        return self.relative + self.covariates
 
 
 class Crop(NamedTuple):
@@ -96,8 +119,9 @@ class Crops:
         calendar: Float32[np.ndarray, "rows F"],
         sizes: Sizes,
         normal: Normal,
+        exogenous: Exogenous | None = None,
     ) -> None:
-        self.sizes, self.normal = sizes, normal
+        self.sizes, self.normal, self._exogenous = sizes, normal, exogenous
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (indptr[:-1], indptr[1:]))
         self.offset = _firsts(z, indptr)
         z = z - np.repeat(self.offset, np.diff(indptr))
@@ -116,8 +140,9 @@ class Crops:
 
     @property
     def extra(self) -> int:
-        """Numbers at an anchor that only the network reads."""
-        return 1 + self._calendar.shape[1] + (self.normal == "spread")
+        """Numbers at an anchor that only the recurrent layer reads."""
+        static = self._exogenous.static if self._exogenous else 0
+        return 1 + self._calendar.shape[1] + (self.normal == "spread") + static
 
     def newest(self, series: Int64[Tensor, "N"]) -> Crop:
         """The crops that end with the last row of `series`."""
@@ -147,8 +172,12 @@ class Crops:
         body[..., : sizes.lookback].mul_(known)
         body[..., sizes.lookback :].mul_(started)
         if sizes.long_lag:
-            read[..., body.shape[2] : sizes.linear] = self._lagged(ends, lo, hi, scale)
+            read[..., body.shape[2] : sizes.relative] = self._lagged(ends, lo, hi, scale)
         parts = [count / sizes.lookback, self._calendar[at], *self._own_scale(spread)]
+        if self._exogenous and sizes.covariates:
+            read[..., sizes.relative : sizes.linear] = self._exogenous.take(series, ends, sizes.anchors, sizes.stride)
+        if self._exogenous:
+            parts.append(self._exogenous.facts(series, sizes.anchors))
         torch.cat(parts, dim=2, out=read[..., sizes.linear :])
         ahead, exists = (part[:, sizes.lookback :].unfold(1, sizes.horizon, sizes.stride) for part in (z, present))
         target = (ahead - centre) / scale

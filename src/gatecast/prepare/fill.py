@@ -64,6 +64,12 @@ def _fill_column(panel: Panel, c: int, rule: Fill, known: int) -> Float64[np.nda
     return filled
 
 
+def last_known(panel: Panel) -> Float64[np.ndarray, "rows"]:
+    """The target of every row, the last value known there where it is missing; series start with a value."""
+    y = panel.values[:, 0]
+    return y[np.maximum.accumulate(np.where(np.isfinite(y), np.arange(len(y)), 0))]
+
+
 def regular(panel: Panel) -> Panel:
     """Every series on its calendar from its first value on: rows that are not there become rows without a value.
 

@@ -166,9 +166,9 @@ class SeriesTransform:
         unit, y = np.repeat(self.unit, np.diff(panel.indptr)), panel.values[:, 0]
         return np.log(np.maximum(y, 0) + unit) if self.log else y / unit
 
-    def invert(self, z: Float64[np.ndarray, "E S K"]) -> Float64[np.ndarray, "E S K"]:
+    def invert(self, z: Float64[np.ndarray, "E S K Q"]) -> Float64[np.ndarray, "E S K Q"]:
         """Back to original units."""
-        unit = self.unit[:, None]
+        unit = self.unit[:, None, None]
         return np.maximum(np.exp(z) - unit, 0.0) if self.log else z * unit
 
     def of(self, series: Int64[np.ndarray, "V"]) -> SeriesTransform:

@@ -1,4 +1,4 @@
-"""Train networks in lockstep on crops of many series: absolute error at all steps after a burn-in, averaged weights."""
+"""Train networks in lockstep on crops of many series: pinball loss at all steps after a burn-in, averaged weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ from gatecast.nn.correction import Corrections
 from gatecast.prepare.crops import Crop, Crops, Sampler, Sizes
 from gatecast.train.ridge import solve_sums
 
+QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+"""What every network forecasts of every horizon step."""
+MEDIAN = QUANTILES.index(0.5)
 TARGET_CLIP = 30.0
 RIDGE_CLIP = 8.0
 RIDGE_ANCHORS = 50_000
 RIDGE_ROWS = 2000
 """The linear start learns from at most so many anchors, among the newest rows of every series."""
+SPREAD_ANCHORS = 4096
+"""The quantiles around it from at most so many of them."""
 CHUNK = 2048
 """Anchors, or crops' anchors, that are gathered at once outside training: bounds memory."""
 
@@ -49,20 +54,35 @@ class Schedule:
 
 
 class Linear(NamedTuple):
-    """A forecast x A + b in normalised units."""
+    """A forecast x A + b in normalised units, with a b for every quantile."""
 
     weight: Float32[Tensor, "D K"]
-    bias: Float32[Tensor, "K"]
+    bias: Float32[Tensor, "K Q"]
+
+
+class Tick:
+    """Who is told about training steps; this one does nothing with it."""
+
+    def begin(self, what: str, total: int) -> None:
+        """A stage of `total` steps, over all its networks, begins."""
+
+    def step(self) -> None:
+        """One step is done, in any thread."""
 
 
 def train_lockstep(
-    nets: Corrections, crops: Crops, schedule: Schedule, generator: torch.Generator, looks: tuple[int, ...]
+    nets: Corrections,
+    crops: Crops,
+    schedule: Schedule,
+    generator: torch.Generator,
+    looks: tuple[int, ...],
+    tick: Tick | None = None,
 ) -> Iterator[int]:
     """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold their averaged weights.
 
     The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
     """
-    slow = {nets.skip, nets.skip_bias}
+    slow = {nets.skip}
     groups = [
         {"params": [p for p in nets.parameters() if p not in slow], "share": 1.0},
         {"params": [p for p in nets.parameters() if p in slow], "share": schedule.skip},
@@ -81,49 +101,67 @@ def train_lockstep(
         optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
+        if tick:
+            tick.step()
         if step + 1 in looks:
             with _holding(moving, average):
                 yield step + 1
 
 
-def loss(y: Float[Tensor, "E B C K"], crop: Crop, sizes: Sizes) -> Float[Tensor, ""]:
-    """Mean absolute error in normalised units where a target exists, after the burn-in; summed over networks."""
+def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tensor, ""]:
+    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks.
+
+    Twice max(q e, (q - 1) e) for an error e = target - y: the absolute error at the median (Koenker & Bassett 1978).
+    """
     full = crop.valid >= sizes.least  # [E B, C]
     full[:, : sizes.anchors // 4] = False
-    scored = (crop.exists & full[..., None]).view_as(y).float()
-    target = crop.target.clamp(-TARGET_CLIP, TARGET_CLIP).view_as(y)
-    off = ((y - target).abs() * scored).sum(dim=(1, 2, 3))
+    scored = (crop.exists & full[..., None]).view(y.shape[:-1]).float()
+    target = crop.target.clamp(-TARGET_CLIP, TARGET_CLIP).view(y.shape[:-1])
+    error = target[..., None] - y
+    lean = 2 * torch.tensor(QUANTILES) - 1
+    off = ((error.abs() + lean * error) * scored[..., None]).sum(dim=(1, 2, 3)).mean(dim=1)
     return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
 
 
-def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Float64[np.ndarray, "E S K"]:
-    """The transformed forecasts of every network from the end of every series."""
+def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Float64[np.ndarray, "E S K Q"]:
+    """The transformed forecasts of every network from the end of every series, quantiles in rising order."""
     found = []
     with torch.inference_mode():
         for part in series.split(max(1, CHUNK // crops.sizes.anchors)):
             crop = crops.newest(part)
             x = crop.read.expand(len(nets.skip), *crop.read.shape)
-            found.append(nets(x)[:, :, -1].double() * crop.scale[:, -1:] + crop.centre[:, -1:])
-    return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None]
+            scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
+            found.append(nets(x)[:, :, -1].sort(dim=3).values.double() * scale + centre)
+    return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]
 
 
 def fit_start(crops: Crops) -> Linear:
-    """The closed-form ridge of the linear inputs to the whole horizon, penalty 1e-4 per anchor plus 1."""
-    alone = crops.single()
+    """The closed-form ridge of the linear inputs to the whole horizon, penalty 1e-4 per anchor plus 1, and the
+    quantiles of what it leaves."""
     total: list[Tensor] = []
     anchors = 0
-    for series, ends in zip(*(each.split(CHUNK) for each in crops.whole(RIDGE_ROWS, RIDGE_ANCHORS)), strict=True):
-        crop = alone.take(series, ends)
-        use = crop.exists[:, 0].all(dim=1) & (crop.valid[:, 0] >= crops.sizes.least)
-        x = torch.cat([crop.linear[use, 0], torch.ones(int(use.sum()), 1)], dim=1).double()
-        y = crop.target[use, 0].clamp(-RIDGE_CLIP, RIDGE_CLIP).double()
-        sums = [x.T @ x, x.T @ y]
+    for x, y in _examples(crops, RIDGE_ANCHORS):
+        x = torch.cat([x, torch.ones(len(x), 1)], dim=1).double()
+        sums = [x.T @ x, x.T @ y.double()]
         total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
         anchors += len(x)
     if not anchors:
-        return Linear(torch.zeros(crops.sizes.linear, crops.sizes.horizon), torch.zeros(crops.sizes.horizon))
-    weight, bias = solve_sums(total[0].numpy(), total[1].numpy(), 1e-4 * anchors + 1)
-    return Linear(torch.from_numpy(weight).float(), torch.from_numpy(bias).float())
+        flat = torch.zeros(crops.sizes.horizon, len(QUANTILES))
+        return Linear(torch.zeros(crops.sizes.linear, crops.sizes.horizon), flat)
+    weight, bias = map(torch.from_numpy, solve_sums(total[0].numpy(), total[1].numpy(), 1e-4 * anchors + 1))
+    weight, bias = weight.float(), bias.float()
+    left = torch.cat([y - x @ weight for x, y in _examples(crops, SPREAD_ANCHORS)]) - bias  # [n, K]
+    around = torch.quantile(left, torch.tensor(QUANTILES), dim=0).T if len(left) else torch.zeros(1)
+    return Linear(weight, bias[:, None] + around)
+
+
+def _examples(crops: Crops, most: int) -> Iterator[tuple[Float32[Tensor, "n D"], Float32[Tensor, "n K"]]]:
+    """Linear inputs and targets of anchors with a usable window and a whole horizon, in chunks."""
+    alone = crops.single()
+    for series, ends in zip(*(each.split(CHUNK) for each in crops.whole(RIDGE_ROWS, most)), strict=True):
+        crop = alone.take(series, ends)
+        use = crop.exists[:, 0].all(dim=1) & (crop.valid[:, 0] >= crops.sizes.least)
+        yield crop.linear[use, 0], crop.target[use, 0].clamp(-RIDGE_CLIP, RIDGE_CLIP)
 
 
 @contextmanager

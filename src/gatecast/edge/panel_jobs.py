@@ -1,0 +1,107 @@
+"""The commands' work on files of many series: models, backtests and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import joblib
+import pandas as pd
+
+from gatecast.data.datasets import SYNTHETIC
+from gatecast.data.frames import read_frame_file
+from gatecast.data.panel import Panel
+from gatecast.edge.cells import frame_csv
+from gatecast.edge.exports import backtest_json
+from gatecast.edge.inputs import open_series
+from gatecast.edge.options import Layout, Network, Source
+from gatecast.edge.progress import counting
+from gatecast.errors import SpecError
+from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.plan import AUTO
+from gatecast.judge.backtest import Backtest, backtest
+from gatecast.prepare.split import Origins
+from gatecast.show.files import write_atomic
+from gatecast.show.panel_report import panel_report
+
+
+class Job(NamedTuple):
+    """A backtest to run: `settings` of the model, `options`: rivals, facts and how many origins at once."""
+
+    panel: Panel
+    settings: dict[str, Any]
+    origins: Origins
+    refit: bool = True
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+class Asked(NamedTuple):
+    """A forecast that was asked for: files, and `level` and `quantiles` as they were typed."""
+
+    h: int | None
+    data: str | None
+    ahead: str | None
+    static: str | None
+    bounds: dict[str, str | None]
+
+
+def open_panel(file: str, source: Source, layout: Layout) -> tuple[Panel, str]:
+    """A file whose missing targets are masked where it holds several series; those of one need a fill rule."""
+    if file in SYNTHETIC or layout.fill:
+        return open_series(file, source, layout)
+    panel, start = open_series(file, source, replace(layout, fill="last"))
+    return (panel, start) if len(panel) > 1 else open_series(file, source, layout)
+
+
+def global_forecaster(spec: str, options: Network, settings: dict[str, Any]) -> GlobalForecaster:
+    """The model of a file with many series; SpecError for options that it has no use for."""
+    given = [name for name, value in asdict(options).items() if value is not None]
+    if spec != AUTO or given:
+        what = f"--model {spec}" if spec != AUTO else f"--{given[0].replace('_', '-')}"
+        raise SpecError(
+            f"{what} is for one series, and the file holds several; their model is derived by rule",
+            "leave it out, or pick a series with --series",
+        )
+    return GlobalForecaster(**settings)
+
+
+def panel_forecast(model: GlobalForecaster, asked: Asked, layout: Layout) -> pd.DataFrame:
+    """The forecasts of many series, with the bounds that were asked for."""
+    wanted = {name: _figures(name, text) for name, text in asked.bounds.items() if text}
+    newer = open_panel(asked.data, Source(target=model.panel_.target), layout)[0] if asked.data else None
+    ahead, facts = frame_of(asked.ahead), frame_of(asked.static)
+    frame: pd.DataFrame = model.predict(newer, h=asked.h, futr_df=ahead, static_df=facts, **wanted)
+    return frame
+
+
+def frame_of(file: str | None) -> pd.DataFrame | None:
+    """A file of plain rows, such as facts or what is known ahead."""
+    return read_frame_file(Path(file)) if file else None
+
+
+def run_backtest(job: Job, quiet: bool) -> Backtest:
+    """A backtest with a bar on stderr."""
+    options = dict(job.options)
+    model = GlobalForecaster(**job.settings)
+    with joblib.parallel_config(n_jobs=options.pop("n_jobs", 1)), counting(quiet) as watch:
+        return backtest(model, job.panel, job.origins, refit=job.refit, watch=watch, **options)
+
+
+def write_backtest(found: Backtest, folder: Path, command: str) -> None:
+    """forecasts.csv, scores.csv, metrics.json and report.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "forecasts.csv", frame_csv(found.frame).encode())
+    write_atomic(folder / "scores.csv", frame_csv(found.scores(["unique_id", "cutoff"])).encode())
+    write_atomic(folder / "metrics.json", backtest_json(found).encode())
+    panel_report(found, folder / "report.html", command)
+
+
+def _figures(name: str, text: str) -> list[float]:
+    try:
+        return [float(each) for each in text.split(",")]
+    except ValueError as cause:
+        example = "80,95" if name == "level" else "0.1,0.9"
+        raise SpecError(f"--{name} {text} is no list of numbers", f"write it like {example}") from cause

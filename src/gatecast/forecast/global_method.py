@@ -1,0 +1,260 @@
+"""What every model of a whole panel has in common: frames in, frames out, intervals, and rolling origins."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex, TypeVar
+
+import narwhals as nw
+import numpy as np
+from jaxtyping import Float64, Shaped
+from joblib import Parallel, delayed
+
+from gatecast.data.panel import Panel
+from gatecast.errors import ForecastError, SpecError
+from gatecast.forecast.bands import Scores, probabilities
+from gatecast.forecast.covariates import Covariates
+from gatecast.prepare.given import Given
+from gatecast.prepare.scale import error_scale
+from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
+from gatecast.train.lockstep import MEDIAN, Tick
+
+Numbers = Sequence[float | int] | float | int
+Columns = dict[str, Shaped[np.ndarray, "rows"]]
+M = TypeVar("M", bound="GlobalMethod")
+PANDAS = (nw.Implementation.PANDAS, False)
+
+
+class GlobalMethod:
+    """Forecasts `h` steps of every series at once. Subclasses learn and say quantiles.
+
+    `past`, `future`: numeric columns known up to the cut-off, and known ahead too. `id`, `date` and `target` name the
+    columns of frames where the usual names are not used.
+    """
+
+    name = ""
+
+    def __init__(
+        self,
+        h: SupportsIndex,
+        *,
+        season: SupportsIndex | None = None,
+        past: Sequence[str] = (),
+        future: Sequence[str] = (),
+        id: str | None = None,
+        date: str | None = None,
+        target: str | None = None,
+    ) -> None:
+        self.h = _whole("h", h)
+        self.season = None if season is None else _whole("season", season)
+        self.covariates = Covariates(tuple(past), tuple(future), id, date, target)
+        self._kind: tuple[Any, bool] = PANDAS
+
+    def fit(
+        self: M,
+        data: Any,
+        *,
+        static_df: Any = None,
+        seed: int = 0,
+        val_size: int | None = None,
+        watch: Tick | None = None,
+    ) -> M:
+        """Learn from a Panel, a path or a long frame; forgets any earlier fit and returns self.
+
+        Columns: a series name, a time, the target and the covariates that the model was told of; other columns are
+        left out. `static_df`: one row per series, numbers or words. Missing values are masked, never filled. `seed`
+        decides every random draw; the order of the series does not matter. `val_size`: rows held back to choose by and
+        to calibrate intervals, h or 2h (the rule: 2h, where the series are long enough). `watch` is told how far
+        training is. Raises DataError for a series without any value.
+        """
+        if val_size not in (None, self.h, 2 * self.h):
+            raise SpecError(f"val_size={val_size}, expected {self.h} or {2 * self.h}: one horizon or two")
+        self.static_ = self.covariates.statics(static_df)
+        given = self.covariates.given(data, self.h, self.season, static=self.static_)
+        self._kind = _kind(data, self.covariates.id or "unique_id")
+        self._learn_all(given, seed, 2 if val_size is None else val_size // self.h, watch or Tick())
+        return self
+
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        h: SupportsIndex | None = None,
+        futr_df: Any = None,
+        static_df: Any = None,
+        level: Numbers = (),
+        quantiles: Numbers = (),
+    ) -> Any:
+        """The next `h` times (all, or fewer) of every series, or of the series in `data`, as a frame of that kind.
+
+        Columns `unique_id`, `ds`, `Gatecast`; for every level of per cent `Gatecast-lo-90` and `Gatecast-hi-90`, or for
+        every quantile in 0..1 `Gatecast-q-0.9`. `data` may be newer rows or other series on the same calendar (with
+        `static_df` where the model reads such facts of new series); nothing is learned from them. `futr_df` holds the
+        known-future columns of all h rows ahead. Raises ForecastError for more steps than were fitted, DataError
+        where a row of `futr_df` is missing.
+        """
+        given = self.fitted()
+        h = self.h if h is None else _whole("h", h)
+        if h > self.h:
+            raise ForecastError(
+                f"{self.name} was fitted to forecast {self.h} steps at once, {h} asked for", f"fit it with h={h}"
+            )
+        wanted, kind = probabilities(_numbers(level), _numbers(quantiles)), self._kind
+        if data is not None:
+            given = self.covariates.given(data, self.h, self.season, given.panel.calendar, self._statics(static_df))
+            kind = _kind(data, self.covariates.id or "unique_id")
+        elif static_df is not None:
+            raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
+        given = self.covariates.ahead(given, futr_df, h)
+        model = self if given is self.given_ else self._onto(given)
+        shown = np.tile(np.arange(self.h) < h, len(given.panel))
+        return self._frame({name: c[shown] for name, c in model._columns(wanted).items()}, kind)
+
+    def cross_validation(
+        self,
+        data: Any,
+        *,
+        n_windows: SupportsIndex = 1,
+        step_size: SupportsIndex | None = None,
+        refit: bool = True,
+        by: By = "auto",
+        static_df: Any = None,
+        level: Numbers = (),
+    ) -> Any:
+        """Forecast `h` steps from each of `n_windows` origins, `step_size` rows apart (h), the last with h rows after.
+
+        Columns as in `predict`, with `cutoff`, the last known time, and `y`, the truth (NaN where there is none). With
+        `refit` everything is learned anew at every origin, else once, at the first. `by` says what an origin is: a
+        date for all series, or a row counted back in each (see `prepare.split.origins`). Folds run in parallel under
+        `joblib.parallel_config(n_jobs=...)`. Nothing of this model changes.
+        """
+        wanted = probabilities(_numbers(level), ())
+        step = None if step_size is None else _whole("step_size", step_size)
+        given, cuts = self.origins_of(data, Origins(_whole("n_windows", n_windows), step, by), static_df)
+        tables = self.unfitted().over_origins(given, cuts, wanted, refit)
+        whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if name != "scale"}
+        return self._frame(whole, _kind(data, self.covariates.id or "unique_id"))
+
+    def origins_of(self, data: Any, wanted: Origins, static_df: Any = None) -> tuple[Given, tuple[Cut, ...]]:
+        """What `data` say, and the origins that were asked for."""
+        given = self.covariates.given(data, self.h, self.season, static=self.covariates.statics(static_df))
+        return given, origins(given.panel, self.h, wanted)
+
+    def over_origins(
+        self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float], refit: bool, watch: Tick | None = None
+    ) -> list[Columns]:
+        """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
+        measured by. The model itself learns only where nothing is learned anew."""
+        if not refit:
+            self._learn_all(given.cut(cuts[0].kept).without_empty(), 0, 2, Tick())
+        work = (delayed(self._table)(given, cut, wanted, refit) for cut in cuts)
+        found = []
+        for table in Parallel(return_as="generator")(work):
+            found.append(table)
+            if watch:
+                watch.step()
+        return found
+
+    def fitted(self) -> Given:
+        """What was learned from; ForecastError before `fit`."""
+        if not hasattr(self, "given_"):
+            raise ForecastError(f"{self.name} has not learned anything yet", "call fit(panel) first")
+        return self.given_
+
+    @property
+    def panel_(self) -> Panel:
+        """The rows that were learned from."""
+        return self.fitted().panel
+
+    def unfitted(self: M) -> M:
+        """A model of the same settings that has not learned anything."""
+        return type(self)(self.h, season=self.season, **self.covariates.named())
+
+    # -- what subclasses do -------------------------------------------------------------------------------------------
+
+    def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
+        """Learn; returns the held-back scores of at most so many horizons."""
+        raise NotImplementedError
+
+    def _paths(self) -> Float64[np.ndarray, "S K Q"]:
+        """The quantiles of every step after `given_`, in rising order, before calibration."""
+        raise NotImplementedError
+
+    def _onto(self: M, given: Given) -> M:
+        """A copy over other data."""
+        model = copy.copy(self)
+        model.given_ = given
+        return model
+
+    # -- frames -------------------------------------------------------------------------------------------------------
+
+    def _learn_all(self, given: Given, seed: int, horizons: int, tick: Tick) -> None:
+        self.given_ = given
+        self.scores_ = self._learn(given, seed, horizons, tick)
+
+    def _statics(self, static_df: Any) -> Any:
+        return self.static_ if static_df is None else self.static_.others(static_df)
+
+    def _table(self, given: Given, cut: Cut, wanted: dict[str, float], anew: bool) -> Columns:
+        """One origin: forecast from what is known there, after learning it `anew` or not, and add the truth."""
+        known = given.cut(cut.kept).without_empty()
+        model = self.unfitted() if anew else self._onto(known)
+        if anew:
+            model._learn_all(known, 0, 2, Tick())
+        places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
+        shown = (places[:, None] * self.h + np.arange(self.h)).reshape(-1)
+        ends = known.panel.times[known.panel.indptr[1:] - 1]
+        return {
+            **{name: column[shown] for name, column in model._columns(wanted).items()},
+            "cutoff": np.repeat(ends[places], self.h),
+            "y": horizon_after(given.panel, cut, self.h).reshape(-1),
+            "scale": np.repeat(error_scale(known.panel)[places], self.h),
+        }
+
+    def _columns(self, wanted: dict[str, float]) -> Columns:
+        panel, paths = self.panel_, self._paths()
+        rising = sorted(wanted, key=lambda suffix: wanted[suffix])
+        bounds = self.scores_.bounds(paths, error_scale(panel), list(wanted.values()))
+        found = dict(zip(rising, bounds, strict=True))
+        last, of = np.unique(panel.times[panel.indptr[1:] - 1], return_inverse=True)
+        ahead = np.stack([panel.calendar.future(each, self.h) for each in last])  # [distinct ends, K]
+        return {
+            "unique_id": np.repeat(np.array(panel.ids), self.h),
+            "ds": ahead[of].reshape(-1),
+            self.name: paths[..., MEDIAN].reshape(-1),
+            **{f"{self.name}-{suffix}": found[suffix].reshape(-1) for suffix in wanted},
+        }
+
+    def _frame(self, columns: Columns, kind: tuple[Any, bool]) -> Any:
+        """A frame of the caller's kind, under the caller's names."""
+        backend, numbered = kind
+        names = {"unique_id": self.covariates.id or "unique_id", "ds": self.covariates.date or "ds"}
+        columns = {names.get(name, name): column for name, column in columns.items()}
+        if numbered:
+            columns[names["unique_id"]] = columns[names["unique_id"]].astype(np.int64)
+        return nw.from_dict(columns, backend=backend).to_native()
+
+
+def _whole(name: str, value: Any) -> int:
+    """A count of at least 1."""
+    try:
+        count = operator.index(value)
+    except TypeError as cause:
+        raise SpecError(f"{name}={value!r}, expected a whole number") from cause
+    if count < 1:
+        raise SpecError(f"{name}={count}, expected at least 1")
+    return count
+
+
+def _numbers(given: Numbers) -> tuple[float, ...]:
+    return tuple(map(float, [given] if isinstance(given, int | float) else given))
+
+
+def _kind(data: Any, id_: str) -> tuple[Any, bool]:
+    """The frame library of `data` (pandas for a Panel or a path), and whether its series are numbered, not named."""
+    frame = nw.from_native(data, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return PANDAS
+    return frame.implementation, id_ in frame.columns and frame.schema[id_].is_integer()
