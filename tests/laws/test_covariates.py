@@ -13,6 +13,7 @@ from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import cut_back
+from gatecast.prepare.units import fit_units
 from panels import monthly, shorten
 
 H = 6
@@ -51,7 +52,7 @@ def given(lengths=(12, 9), horizon=3):
 
 def test_past_columns_end_at_the_anchor_and_known_ones_reach_over_the_horizon():
     back, horizon, found = 4, 3, given()
-    exogenous = Exogenous(found, back, horizon)
+    exogenous = Exogenous(found, fit_units(found, log=False), back, horizon)
     spread = np.concatenate([np.arange(n) - (n - 1) / 2 for n in (12, 9)]).std()
     for s, end in ((0, 9), (1, 12 + 8), (0, 1)):
         row = end - found.panel.indptr[s]

@@ -85,7 +85,7 @@ def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
     moved = panel.values.copy()
     moved[panel.indptr[1:] - 1] *= 1.1
     for part in model.parts_:
-        after = part.over(bare(replace(panel, values=moved), 6), part.transform)
+        after = part.over(bare(replace(panel, values=moved), 6), part.units)
         for group in range(len(part.nets)):
             assert (part.paths(group, np.arange(5)) != after.paths(group, np.arange(5))).all()
 
@@ -108,7 +108,7 @@ def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(tmp
     huge = {**facts, "sizes": {**facts["sizes"], "lookback": 10**9}}
     with pytest.raises(ModelFileError, match="do not fit weights"):
         load(container.write(tmp_path / "huge.gatecast", KIND, tensors, huge))
-    for name in ("part.0.0.out", "part.0.unit", "panel.indptr"):
+    for name in ("part.0.0.out", "static", "panel.indptr"):
         lies = {**tensors, name: tensors[name][:1]}
         with pytest.raises(ModelFileError, match="does not describe a model"):
             load(container.write(tmp_path / "lie.gatecast", KIND, lies, facts))
@@ -281,3 +281,21 @@ def test_candidates_follow_the_sign_and_steps_the_amount(monkeypatch):
     panel = read(FRAME)
     assert steps_for(panel) == 400
     assert panel.calendar == Calendar("MS")
+
+
+# -- later origins ----------------------------------------------------------------------------------------------------
+
+
+def test_origins_without_refit_read_the_whole_panel_and_give_what_each_would_give_alone():
+    model = GlobalForecaster(6)
+    found = model.cross_validation(FRAME, n_windows=3, step_size=2, refit=False, level=80)
+    first = found["cutoff"].min()
+    alone = fitted(FRAME[FRAME["ds"] <= first])
+    columns = ["Gatecast", "Gatecast-lo-80", "Gatecast-hi-80"]
+    block = found[found["cutoff"] == first].reset_index(drop=True)
+    np.testing.assert_allclose(block[columns], alone.predict(level=80)[columns], rtol=2e-6)
+    late = FRAME["ds"] > FRAME["ds"].max() - pd.DateOffset(months=6)
+    wild = model.cross_validation(FRAME.assign(y=FRAME["y"].where(~late, 1e9)), n_windows=3, step_size=2, refit=False)
+    assert (wild.loc[found["cutoff"] == first, "Gatecast"] == found.loc[found["cutoff"] == first, "Gatecast"]).all()
+    assert (wild.loc[wild.index >= 60, "Gatecast"] == found.loc[found.index >= 60, "Gatecast"]).all()
+    assert found["cutoff"].nunique() == 3 and len(found) == 90

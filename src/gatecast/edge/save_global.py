@@ -18,7 +18,7 @@ from gatecast.forecast.rules import Candidate
 from gatecast.forecast.statics import Fact, Statics
 from gatecast.prepare.crops import Sizes
 from gatecast.prepare.given import Given
-from gatecast.prepare.scale import SeriesTransform
+from gatecast.prepare.units import fit_units
 
 MOST = 100_000
 """A file that asks for a longer season or for more anchors is not believed."""
@@ -36,7 +36,6 @@ def pack(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
         "static": given.static,
     }
     for p, part in enumerate(model.parts_):
-        tensors[f"part.{p}.unit"] = part.transform.unit
         for g, net in enumerate(part.nets):
             tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
     facts = {
@@ -93,9 +92,9 @@ def _part(given: Given, sizes: Sizes, candidate: Candidate, prefix: str, tensors
     members, linear, horizon = tensors[f"{prefix}0.skip"].shape
     if (linear, horizon) != (sizes.linear, sizes.horizon) or max(sizes.season, sizes.anchors) > MOST:
         raise ValueError(f"{sizes} do not fit weights of {linear} x {horizon}")
-    transform = SeriesTransform(candidate.transform == "log", tensors[f"{prefix}unit"])
-    crops = crops_of(given, sizes, candidate, transform)
-    part = Part(candidate, transform, crops, untrained(candidate, crops, members))
+    units = fit_units(given, candidate.transform == "log")
+    crops = crops_of(given, sizes, candidate, units)
+    part = Part(candidate, units, crops, untrained(candidate, crops, members))
     for g, net in enumerate(part.nets):
         own = f"{prefix}{g}."
         net.load_state_dict({n.removeprefix(own): torch.from_numpy(t) for n, t in tensors.items() if n.startswith(own)})

@@ -16,9 +16,9 @@ from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.given import Given
-from gatecast.prepare.scale import SeriesTransform, fit_series_transform
+from gatecast.prepare.units import Units, fit_units
 from gatecast.prepare.waves import waves
-from gatecast.train.lockstep import QUANTILES, Linear, Schedule, Tick, fit_start, forecast, train_lockstep
+from gatecast.train.lockstep import QUANTILES, Schedule, Tick, fit_start, forecast, train_lockstep
 from gatecast.train.members import in_parallel
 
 GROUPS = 2
@@ -31,6 +31,7 @@ EARLY = 1.1
 """Training ends early only where that is better by more than 10 %: smaller differences do not last."""
 
 Paths = Float64[np.ndarray, "E V K Q"]
+Series = Int64[np.ndarray, "V"]
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,21 @@ class Part(NamedTuple):
     """A candidate's networks with the data they read."""
 
     candidate: Candidate
-    transform: SeriesTransform
+    units: Units
     crops: Crops
     nets: tuple[Corrections, ...]
 
-    def paths(self, group: int, series: Int64[np.ndarray, "V"]) -> Paths:
-        """What every network of a group expects after the end of `series`, in original units."""
-        z = forecast(self.nets[group], self.crops, torch.from_numpy(series))
-        return self.transform.of(series).invert(z)
+    def paths(self, group: int, series: Series, ends: Series | None = None) -> Paths:
+        """What every network of a group expects after the flat rows `ends` (those of the newest values), in original
+        units."""
+        rows = None if ends is None else torch.from_numpy(ends)
+        z = forecast(self.nets[group], self.crops, torch.from_numpy(series), rows)
+        return self.units.transform.of(series).invert(z)
 
-    def over(self, given: Given, transform: SeriesTransform | None = None) -> Part:
-        """The same networks over other data, whose transform is fitted where none is given."""
-        found = transform or fit_series_transform(given.panel, self.transform.log)
-        return self._replace(transform=found, crops=crops_of(given, self.crops.sizes, self.candidate, found))
+    def over(self, given: Given, units: Units | None = None) -> Part:
+        """The same networks over other data, whose units are fitted where none are given."""
+        found = units or fit_units(given, self.candidate.transform == "log")
+        return self._replace(units=found, crops=crops_of(given, self.crops.sizes, self.candidate, found))
 
 
 class Job(NamedTuple):
@@ -95,18 +98,13 @@ def members_for(kept: int) -> int:
 def make_parts(
     given: Given, sizes: Sizes, candidates: Sequence[Candidate], members: int, seed: int
 ) -> tuple[Part, ...]:
-    """Every candidate's data, and its networks at their linear start; what candidates have in common is made once."""
-    made: dict[tuple[str, str], tuple[SeriesTransform, Crops, Linear]] = {}
-    for candidate in candidates:
-        kind = (candidate.transform, candidate.normal)
-        if kind not in made:
-            transform = fit_series_transform(given.panel, candidate.transform == "log")
-            crops = crops_of(given, sizes, candidate, transform)
-            made[kind] = (transform, crops, fit_start(crops))
+    """Every candidate's data, and its networks at their linear start."""
     parts = []
     for candidate in candidates:
-        transform, crops, start = made[candidate.transform, candidate.normal]
-        parts.append(Part(candidate, transform, crops, untrained(candidate, crops, members, seed)))
+        units = fit_units(given, candidate.transform == "log")
+        crops = crops_of(given, sizes, candidate, units)
+        parts.append(Part(candidate, units, crops, untrained(candidate, crops, members, seed)))
+        start = fit_start(crops)
         for net in parts[-1].nets:
             net.start_at(*start)
     return tuple(parts)
@@ -121,12 +119,13 @@ def untrained(candidate: Candidate, crops: Crops, members: int, seed: int = 0) -
     return tuple(Corrections(shape, group) for group in generators)
 
 
-def crops_of(given: Given, sizes: Sizes, candidate: Candidate, transform: SeriesTransform) -> Crops:
+def crops_of(given: Given, sizes: Sizes, candidate: Candidate, units: Units) -> Crops:
     """A panel as a candidate reads it."""
-    panel = given.panel
-    features = waves(panel.calendar, panel.times)
-    exogenous = Exogenous(given, sizes.back, sizes.horizon) if sizes.covariates or given.static.size else None
-    return Crops(transform.apply(panel), panel.indptr, features, sizes, candidate.normal, exogenous)
+    panel, exogenous = given.panel, None
+    if sizes.covariates or given.static.size:
+        exogenous = Exogenous(given, units, sizes.back, sizes.horizon)
+    features, z = waves(panel.calendar, panel.times), units.transform.apply(panel)
+    return Crops(z, panel.indptr, features, sizes, candidate.normal, units.difference, exogenous)
 
 
 def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: int, tick: Tick) -> tuple[Part, ...]:

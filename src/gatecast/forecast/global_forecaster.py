@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from gatecast.errors import DataError
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import GROUPS, Choice, judge, train_parts
+from gatecast.forecast.candidates import GROUPS, Choice, Part, judge, train_parts
 from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.rules import candidates_for, sizes_for
 from gatecast.prepare.given import Given
+from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick
 
 
@@ -55,7 +56,7 @@ class GlobalForecaster(GlobalMethod):
         return scores
 
     def _onto(self, given: Given) -> GlobalForecaster:
-        if any(part.transform.log for part in self.parts_) and (given.panel.values[:, 0] < 0).any():
+        if any(part.units.transform.log for part in self.parts_) and (given.panel.values[:, 0] < 0).any():
             raise DataError(
                 f"{given.panel.source} has negative values, and the model learned positive ones", "fit again"
             )
@@ -63,11 +64,29 @@ class GlobalForecaster(GlobalMethod):
         model.parts_ = tuple(part.over(given) for part in self.parts_)
         return model
 
+    def _rolling(self, given: Given, first: Cut) -> GlobalForecaster:
+        """Learn at the first origin; where every series is known there, later origins read the whole panel in place."""
+        super()._rolling(given, first)
+        if (first.kept > 0).all():
+            self.whole_ = tuple(part.over(given, part.units) for part in self.parts_)
+        return self
+
+    def _at(self, given: Given, cut: Cut) -> tuple[Float64[np.ndarray, "V K Q"], Float64[np.ndarray, "V"]]:
+        if not hasattr(self, "whole_"):
+            return super()._at(given, cut)
+        ends = (given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]
+        return _middle(self.whole_, cut.judged, ends), self.whole_[0].units.error[cut.judged]
+
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
-        """The median of every quantile over all networks."""
-        everyone = np.arange(len(self.given_.panel))
-        paths = [part.paths(group, everyone) for part in self.parts_ for group in range(GROUPS)]
-        return np.median(np.concatenate(paths), axis=0)
+        return _middle(self.parts_, np.arange(len(self.given_.panel)))
+
+
+def _middle(
+    parts: tuple[Part, ...], series: Int64[np.ndarray, "V"], ends: Int64[np.ndarray, "V"] | None = None
+) -> Float64[np.ndarray, "V K Q"]:
+    """The median of every quantile over all networks."""
+    paths = [part.paths(group, series, ends) for part in parts for group in range(GROUPS)]
+    return np.median(np.concatenate(paths), axis=0)
 
 
 def _told(choices: tuple[Choice, ...], h: int, horizons: int) -> str:

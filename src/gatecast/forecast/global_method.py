@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import narwhals as nw
 import numpy as np
 from jaxtyping import Float64, Shaped
 from joblib import Parallel, delayed
 
+from gatecast.data.calendar import Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.bands import Scores, probabilities
@@ -24,6 +25,16 @@ from gatecast.train.lockstep import MEDIAN, Tick
 Numbers = Sequence[float | int] | float | int
 Columns = dict[str, Shaped[np.ndarray, "rows"]]
 M = TypeVar("M", bound="GlobalMethod")
+
+
+class Places(NamedTuple):
+    """Where forecasts start: the series, their last known times, and what their errors are measured by."""
+
+    ids: Shaped[np.ndarray, "V"]
+    ends: Times
+    scale: Float64[np.ndarray, "V"]
+
+
 PANDAS = (nw.Implementation.PANDAS, False)
 
 
@@ -110,7 +121,8 @@ class GlobalMethod:
         given = self.covariates.ahead(given, futr_df, h)
         model = self if given is self.given_ else self._onto(given)
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
-        return self._frame({name: c[shown] for name, c in model._columns(wanted).items()}, kind)
+        columns = model._columns(model._paths(), model._places(), wanted)
+        return self._frame({name: c[shown] for name, c in columns.items()}, kind)
 
     def cross_validation(
         self,
@@ -126,9 +138,9 @@ class GlobalMethod:
         """Forecast `h` steps from each of `n_windows` origins, `step_size` rows apart (h), the last with h rows after.
 
         Columns as in `predict`, with `cutoff`, the last known time, and `y`, the truth (NaN where there is none). With
-        `refit` everything is learned anew at every origin, else once, at the first. `by` says what an origin is: a
-        date for all series, or a row counted back in each (see `prepare.split.origins`). Folds run in parallel under
-        `joblib.parallel_config(n_jobs=...)`. Nothing of this model changes.
+        `refit` everything is learned anew at every origin, else once, at the first, scales included. `by` says what an
+        origin is: a date for all series, or a row counted back in each (see `prepare.split.origins`). Folds run in
+        parallel under `joblib.parallel_config(n_jobs=...)`. Nothing of this model changes.
         """
         wanted = probabilities(_numbers(level), ())
         step = None if step_size is None else _whole("step_size", step_size)
@@ -147,15 +159,19 @@ class GlobalMethod:
     ) -> list[Columns]:
         """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
         measured by. The model itself learns only where nothing is learned anew."""
-        if not refit:
-            self._learn_all(given.cut(cuts[0].kept).without_empty(), 0, 2, Tick())
-        work = (delayed(self._table)(given, cut, wanted, refit) for cut in cuts)
+        rolling = None if refit else self._rolling(given, cuts[0])
+        work = (delayed(self._table)(given, cut, wanted, rolling) for cut in cuts)
         found = []
         for table in Parallel(return_as="generator")(work):
             found.append(table)
             if watch:
                 watch.step()
         return found
+
+    def _rolling(self: M, given: Given, first: Cut) -> M | None:
+        """Learn at the first origin."""
+        self._learn_all(given.cut(first.kept).without_empty(), 0, 2, Tick())
+        return self
 
     def fitted(self) -> Given:
         """What was learned from; ForecastError before `fit`."""
@@ -197,31 +213,41 @@ class GlobalMethod:
     def _statics(self, static_df: Any) -> Any:
         return self.static_ if static_df is None else self.static_.others(static_df)
 
-    def _table(self, given: Given, cut: Cut, wanted: dict[str, float], anew: bool) -> Columns:
-        """One origin: forecast from what is known there, after learning it `anew` or not, and add the truth."""
-        known = given.cut(cut.kept).without_empty()
-        model = self.unfitted() if anew else self._onto(known)
-        if anew:
-            model._learn_all(known, 0, 2, Tick())
-        places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
-        shown = (places[:, None] * self.h + np.arange(self.h)).reshape(-1)
-        ends = known.panel.times[known.panel.indptr[1:] - 1]
+    def _table(self: M, given: Given, cut: Cut, wanted: dict[str, float], learned: M | None) -> Columns:
+        """One origin: what has `learned`, or a model that learns there, forecasts the judged series; and the truth."""
+        model = learned
+        if model is None:
+            model = self.unfitted()
+            model._learn_all(given.cut(cut.kept).without_empty(), 0, 2, Tick())
+        paths, scale = model._at(given, cut)
+        ids = np.array(given.panel.ids)[cut.judged]
+        ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
         return {
-            **{name: column[shown] for name, column in model._columns(wanted).items()},
-            "cutoff": np.repeat(ends[places], self.h),
+            **model._columns(paths, Places(ids, ends, scale), wanted),
+            "cutoff": np.repeat(ends, self.h),
             "y": horizon_after(given.panel, cut, self.h).reshape(-1),
-            "scale": np.repeat(error_scale(known.panel)[places], self.h),
+            "scale": np.repeat(scale, self.h),
         }
 
-    def _columns(self, wanted: dict[str, float]) -> Columns:
-        panel, paths = self.panel_, self._paths()
+    def _at(self, given: Given, cut: Cut) -> tuple[Float64[np.ndarray, "V K Q"], Float64[np.ndarray, "V"]]:
+        """The quantiles and the error scale of the judged series at an origin."""
+        known = given.cut(cut.kept).without_empty()
+        places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
+        return self._onto(known)._paths()[places], error_scale(known.panel)[places]
+
+    def _places(self) -> Places:
+        panel = self.panel_
+        return Places(np.array(panel.ids), panel.times[panel.indptr[1:] - 1], error_scale(panel))
+
+    def _columns(self, paths: Float64[np.ndarray, "V K Q"], places: Places, wanted: dict[str, float]) -> Columns:
+        """Forecasts and bounds from some places on."""
         rising = sorted(wanted, key=lambda suffix: wanted[suffix])
-        bounds = self.scores_.bounds(paths, error_scale(panel), list(wanted.values()))
+        bounds = self.scores_.bounds(paths, places.scale, list(wanted.values()))
         found = dict(zip(rising, bounds, strict=True))
-        last, of = np.unique(panel.times[panel.indptr[1:] - 1], return_inverse=True)
-        ahead = np.stack([panel.calendar.future(each, self.h) for each in last])  # [distinct ends, K]
+        last, of = np.unique(places.ends, return_inverse=True)
+        ahead = np.stack([self.panel_.calendar.future(each, self.h) for each in last])  # [distinct ends, K]
         return {
-            "unique_id": np.repeat(np.array(panel.ids), self.h),
+            "unique_id": np.repeat(places.ids, self.h),
             "ds": ahead[of].reshape(-1),
             self.name: paths[..., MEDIAN].reshape(-1),
             **{f"{self.name}-{suffix}": found[suffix].reshape(-1) for suffix in wanted},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -110,6 +111,7 @@ class Crops:
 
     `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read. Centres and smoothers
     are relative to `offset`, the first value of every series in float64: a large level does not swallow small changes.
+    `difference`: the mean seasonal difference of every series, where it is not that of these rows.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Crops:
         calendar: Float32[np.ndarray, "rows F"],
         sizes: Sizes,
         normal: Normal,
+        difference: Float64[np.ndarray, "S"] | None = None,
         exogenous: Exogenous | None = None,
     ) -> None:
         self.sizes, self.normal, self._exogenous = sizes, normal, exogenous
@@ -128,7 +131,11 @@ class Crops:
         self._z = torch.from_numpy(np.nan_to_num(z).astype(np.float32))
         self._present = torch.from_numpy(np.isfinite(z))
         states = smooth(z, indptr, sizes.season)
-        centre, scale, floor, count = _normalise(z, indptr, sizes, normal)
+        if difference is None:
+            difference = seasonal_differences(z, indptr, sizes.season)
+        floor = np.where(difference > LEAST_DIFFERENCE, difference, 1.0) if normal == "spread" else None
+        centre, scale, count = _normalise(z, indptr, sizes, floor)
+        floor = np.repeat(np.ones(len(difference)) if floor is None else floor, np.diff(indptr))
         facts = [centre, scale, count, np.log(scale / floor), states.started]
         self._states = torch.from_numpy(
             np.column_stack([*(each.astype(np.float32) for each in facts), states.level, states.trend])
@@ -143,10 +150,6 @@ class Crops:
         """Numbers at an anchor that only the recurrent layer reads."""
         static = self._exogenous.static if self._exogenous else 0
         return 1 + self._calendar.shape[1] + (self.normal == "spread") + static
-
-    def newest(self, series: Int64[Tensor, "N"]) -> Crop:
-        """The crops that end with the last row of `series`."""
-        return self.take(series, self.stops[series] - 1)
 
     def single(self) -> Crops:
         """The same series, to be cropped at one anchor each."""
@@ -251,35 +254,42 @@ def _firsts(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"
 
 
 def _normalise(
-    z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"], sizes: Sizes, normal: Normal
-) -> tuple[
-    Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"]
-]:
-    """Of every row as anchor: centre, scale, the scale's unit, and the valid rows of its window.
+    z: Float64[np.ndarray, "rows"],
+    indptr: Int64[np.ndarray, "pointers"],
+    sizes: Sizes,
+    floor: Float64[np.ndarray, "S"] | None,
+) -> tuple[Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"]]:
+    """Of every row as anchor: centre, scale, and the valid rows of its window.
 
-    The centre is the mean of the last season's values; where all are missing, the last centre there was.
+    The centre is the mean of the last season's values; where all are missing, the last centre there was. The scale is
+    1, or with a `floor` the standard deviation of the window.
     """
     starts = np.repeat(indptr[:-1], np.diff(indptr))
     here, known = np.arange(len(z)), np.isfinite(z)
-    floor = np.ones(len(z))
     filled = np.where(known, z, 0.0)
-    before = [np.concatenate([[0.0], np.cumsum(each)]) for each in (known, filled, filled**2)]
+    running = [_running(each, indptr) for each in (known.astype(np.float64), filled, filled**2)]
 
     def over(rows: int) -> list[np.ndarray]:
-        first = np.maximum(starts, here - rows + 1)
-        return [each[here + 1] - each[first] for each in before]
+        before = here - rows
+        return [each - np.where(before >= starts, each[np.maximum(before, 0)], 0.0) for each in running]
 
     count, total, _ = over(sizes.season)
     newest = np.maximum.accumulate(np.where(count > 0, here, starts))
     centre = (total / np.maximum(count, 1))[newest]
     count, total, squares = over(sizes.lookback)
-    scale = np.ones(len(z))
-    if normal == "spread":
-        differences = seasonal_differences(z, indptr, sizes.season)
-        floor = np.repeat(np.where(differences > LEAST_DIFFERENCE, differences, 1.0), np.diff(indptr))
-        variance = squares / np.maximum(count, 1) - (total / np.maximum(count, 1)) ** 2
-        scale = np.maximum(np.sqrt(np.maximum(variance, 0.0)), LEAST_SCALE * floor)
-    return centre, scale, floor, count
+    if floor is None:
+        return centre, np.ones(len(z)), count
+    variance = squares / np.maximum(count, 1) - (total / np.maximum(count, 1)) ** 2
+    least = LEAST_SCALE * np.repeat(floor, np.diff(indptr))
+    return centre, np.maximum(np.sqrt(np.maximum(variance, 0.0)), least), count
+
+
+def _running(values: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows"]:
+    """The sum of each series up to every row; each by itself, so that none loses digits to a larger one before it."""
+    sums = np.empty_like(values)
+    for start, stop in pairwise(indptr.tolist()):
+        np.cumsum(values[start:stop], out=sums[start:stop])
+    return sums
 
 
 class Sampler:

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.prepare.given import Given
+from gatecast.prepare.units import Units
 
 CLIP = 8.0
 
@@ -19,10 +20,9 @@ CLIP = 8.0
 class Exogenous:
     """Standardised covariates in flat arrays; known-future ones reach K rows past the end of every series."""
 
-    def __init__(self, given: Given, back: int, horizon: int) -> None:
-        panel, past = given.panel, given.past
+    def __init__(self, given: Given, units: Units, back: int, horizon: int) -> None:
+        panel, past, mean, spread = given.panel, given.past, units.mean, units.spread
         known = panel.values[:, 1 + past :]
-        mean, spread = _within(panel.values[:, 1:], panel.indptr)
         codes = np.repeat(np.arange(len(panel)), np.diff(panel.indptr))
         self._past = _standard(panel.values[:, 1 : 1 + past], mean[codes, :past], spread[:past])
         self._starts = torch.from_numpy(panel.indptr[:-1].copy())
@@ -79,20 +79,6 @@ def _windows(
     inside = (at >= lo) & (at < hi)
     rows = values[torch.where(inside, at, lo)] * inside[..., None]  # [N, L, F]
     return rows.unfold(1, length, stride).flatten(2)
-
-
-def _within(
-    values: Float64[np.ndarray, "rows F"], indptr: Int64[np.ndarray, "pointers"]
-) -> tuple[Float64[np.ndarray, "S F"], Float64[np.ndarray, "F"]]:
-    """The mean of every column in every series, and the standard deviation around these means (1 where it is 0)."""
-    known = np.isfinite(values)
-    starts = indptr[:-1]
-    count = np.add.reduceat(known, starts, axis=0)
-    mean = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0) / np.maximum(count, 1)
-    off = np.where(known, values - np.repeat(mean, np.diff(indptr), axis=0), 0.0)
-    spread = np.sqrt((off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
-    size = np.abs(np.where(known, values, 0.0)).max(axis=0, initial=0.0)
-    return mean, np.where(spread > 1e-9 * size, spread, 1.0)
 
 
 def _standard(

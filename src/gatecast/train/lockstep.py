@@ -123,12 +123,16 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
     return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
 
 
-def forecast(nets: Corrections, crops: Crops, series: Int64[Tensor, "S"]) -> Float64[np.ndarray, "E S K Q"]:
-    """The transformed forecasts of every network from the end of every series, quantiles in rising order."""
-    found = []
+def forecast(
+    nets: Corrections, crops: Crops, series: Int64[Tensor, "S"], ends: Int64[Tensor, "S"] | None = None
+) -> Float64[np.ndarray, "E S K Q"]:
+    """The transformed forecasts of every network after the flat rows `ends` (the end of every series), quantiles in
+    rising order."""
+    found, size = [], max(1, CHUNK // crops.sizes.anchors)
+    last = crops.stops[series] - 1 if ends is None else ends
     with torch.inference_mode():
-        for part in series.split(max(1, CHUNK // crops.sizes.anchors)):
-            crop = crops.newest(part)
+        for part, end in zip(series.split(size), last.split(size), strict=True):
+            crop = crops.take(part, end)
             x = crop.read.expand(len(nets.skip), *crop.read.shape)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
             found.append(nets(x)[:, :, -1].sort(dim=3).values.double() * scale + centre)
