@@ -83,11 +83,13 @@ class Job(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The choices, the scaled errors (truth minus quantile) of the kept ones together, and of how many horizons."""
+    """The choices, the scaled errors (truth minus quantile) of the kept ones together; how many folds of how many rows
+    were held back."""
 
     choices: tuple[Choice, ...]
     errors: Quantiles
-    horizons: int
+    folds: int
+    rows: int
 
 
 def members_for(kept: int) -> int:
@@ -159,8 +161,13 @@ def judge(
     everyone = range(len(candidates))
     jobs = [Job(trials[judge_of[g]][n], g, planned, looks, seed) for n in everyone for g in range(GROUPS)]
     tick.begin("choosing", len(jobs) * planned)
-    judged = [folds[each].judged for each in judge_of]
-    seen = in_parallel(lambda job: [job.part.paths(job.group, judged[job.group]) for _ in job.run(tick)], jobs)
+
+    def look_on(job: Job) -> list[Paths]:
+        fold = folds[judge_of[job.group]]
+        whole = job.part.over(fold.given, job.part.units)  # the rows after the first origin, in its units
+        return [whole.paths(job.group, *fold.places) for _ in job.run(tick)]
+
+    seen = in_parallel(look_on, jobs)
     paths = [seen[number * GROUPS : (number + 1) * GROUPS] for number in range(len(candidates))]
 
     def middle(fold: int, look: int, who: Sequence[int]) -> Quantiles:
@@ -182,7 +189,8 @@ def judge(
     )
     kept = [n for n in everyone if choices[n].kept]
     errors = [fold.errors(middle(number, best, kept)) for number, fold in enumerate(folds)]
-    return Judged(choices, np.concatenate(errors), len(folds))
+    held = sizes.horizon + int((folds[0].cuts[-1].kept - folds[0].cuts[0].kept).max())
+    return Judged(choices, np.concatenate(errors), len(folds), held)
 
 
 def _finish(job: Job, tick: Tick) -> None:

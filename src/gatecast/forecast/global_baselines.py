@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from gatecast.errors import SpecError, did_you_mean
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import make_parts
+from gatecast.forecast.candidates import Part, make_parts
 from gatecast.forecast.classics import CLASSICS, Classic
 from gatecast.forecast.folds import held_back_folds
 from gatecast.forecast.global_forecaster import GlobalForecaster
@@ -26,8 +26,8 @@ class _Rule(GlobalMethod):
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
         errors = []
         for fold in held_back_folds(given, self.h, seed, horizons):
-            known = self._onto(fold.known)
-            errors.append(fold.errors(known._paths()[fold.judged]))
+            paths = [self._onto(given.cut(cut.kept))._paths()[cut.judged] for cut in fold.cuts]
+            errors.append(fold.errors(np.concatenate(paths)))
         return Scores(np.concatenate(errors))
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
@@ -67,7 +67,7 @@ class Drift(_Rule):
         return last[:, None] + slope[:, None] * np.arange(1, self.h + 1)
 
 
-class GlobalRidge(GlobalMethod):
+class GlobalRidge(GlobalForecaster):
     """The closed-form linear forecast from which the networks of `GlobalForecaster` start, alone."""
 
     name = "global_ridge"
@@ -76,21 +76,15 @@ class GlobalRidge(GlobalMethod):
         errors = []
         for fold in held_back_folds(given, self.h, seed, horizons):
             part = self._linear(fold.known)
-            errors.append(fold.errors(part.paths(0, fold.judged)[0]))
-        self.part_ = self._linear(given)
-        return Scores(np.concatenate(errors))
+            whole = part.over(given, part.units)
+            errors.append(fold.errors(whole.paths(0, *fold.places)[0]))
+        self.parts_, scores = (self._linear(given),), Scores(np.concatenate(errors))
+        self.rules_ = (sizes_for(given, self.h)[1], "linear", "nothing was chosen", scores.told())
+        return scores
 
-    def _linear(self, given: Given) -> Any:
-        return make_parts(given, sizes_for(given, self.h)[0], candidates_for(given.panel)[0][:1], 1, 0)[0]
-
-    def _onto(self, given: Given) -> GlobalRidge:
-        model = super()._onto(given)
-        model.part_ = self.part_.over(given)
-        return model
-
-    def _paths(self) -> Float64[np.ndarray, "S K Q"]:
-        found: Float64[np.ndarray, "S K Q"] = self.part_.paths(0, np.arange(len(self.panel_)))[0]
-        return found
+    def _linear(self, given: Given) -> Part:
+        part = make_parts(given, sizes_for(given, self.h)[0], candidates_for(given.panel)[0][-1:], 1, 0)[0]
+        return part._replace(nets=part.nets[:1])
 
 
 METHODS: dict[str, type[GlobalMethod]] = {

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.errors import DataError
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import GROUPS, Choice, Part, judge, train_parts
-from gatecast.forecast.global_method import GlobalMethod
+from gatecast.forecast.candidates import Choice, Part, judge, train_parts
+from gatecast.forecast.global_method import GlobalMethod, Scale
 from gatecast.forecast.rules import candidates_for, sizes_for
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick
+
+PLACES = 200_000
+"""Horizon steps that are forecast at once where nothing is learned anew: bounds memory."""
 
 
 class GlobalForecaster(GlobalMethod):
@@ -49,10 +54,10 @@ class GlobalForecaster(GlobalMethod):
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
         sizes, why_sizes = sizes_for(given, self.h)
         candidates, why_candidates = candidates_for(given.panel)
-        choices, errors, judged = judge(given, sizes, candidates, seed, horizons, tick)
+        choices, errors, judged, held = judge(given, sizes, candidates, seed, horizons, tick)
         self.choices_, self.parts_ = choices, train_parts(given, sizes, choices, seed, tick)
         scores = Scores(errors)
-        self.rules_ = (why_sizes, why_candidates, _told(choices, self.h, judged), scores.told())
+        self.rules_ = (why_sizes, why_candidates, _told(choices, held, judged), scores.told())
         return scores
 
     def _onto(self, given: Given) -> GlobalForecaster:
@@ -64,18 +69,19 @@ class GlobalForecaster(GlobalMethod):
         model.parts_ = tuple(part.over(given) for part in self.parts_)
         return model
 
-    def _rolling(self, given: Given, first: Cut) -> GlobalForecaster:
-        """Learn at the first origin; where every series is known there, later origins read the whole panel in place."""
-        super()._rolling(given, first)
-        if (first.kept > 0).all():
-            self.whole_ = tuple(part.over(given, part.units) for part in self.parts_)
-        return self
-
-    def _at(self, given: Given, cut: Cut) -> tuple[Float64[np.ndarray, "V K Q"], Float64[np.ndarray, "V"]]:
-        if not hasattr(self, "whole_"):
-            return super()._at(given, cut)
-        ends = (given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]
-        return _middle(self.whole_, cut.judged, ends), self.whole_[0].units.error[cut.judged]
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
+        """Where every series is known at the first origin, all of them are read in place, many at a time."""
+        if not (cuts[0].kept > 0).all():
+            yield from super()._later(given, cuts)
+            return
+        parts, error = tuple(part.over(given, part.units) for part in self.parts_), self.parts_[0].units.error
+        at_once = max(1, PLACES // (self.h * len(given.panel)))
+        for begin in range(0, len(cuts), at_once):
+            some = cuts[begin : begin + at_once]
+            series = np.concatenate([cut.judged for cut in some])
+            ends = np.concatenate([(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged] for cut in some])
+            paths = np.split(_middle(parts, series, ends), np.cumsum([len(cut.judged) for cut in some])[:-1])
+            yield from ((path, error[cut.judged]) for path, cut in zip(paths, some, strict=True))
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return _middle(self.parts_, np.arange(len(self.given_.panel)))
@@ -85,12 +91,12 @@ def _middle(
     parts: tuple[Part, ...], series: Int64[np.ndarray, "V"], ends: Int64[np.ndarray, "V"] | None = None
 ) -> Float64[np.ndarray, "V K Q"]:
     """The median of every quantile over all networks."""
-    paths = [part.paths(group, series, ends) for part in parts for group in range(GROUPS)]
+    paths = [part.paths(group, series, ends) for part in parts for group in range(len(part.nets))]
     return np.median(np.concatenate(paths), axis=0)
 
 
-def _told(choices: tuple[Choice, ...], h: int, horizons: int) -> str:
+def _told(choices: tuple[Choice, ...], rows: int, horizons: int) -> str:
     found = ", ".join(
         f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}" for c in choices
     )
-    return f"MASE on the last {f'{horizons} times ' if horizons > 1 else ''}{h} rows of every series: {found}"
+    return f"MASE on the last {f'{horizons} times ' if horizons > 1 else ''}{rows} rows of every series: {found}"

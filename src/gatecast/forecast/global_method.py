@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import narwhals as nw
@@ -23,6 +23,7 @@ from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
 from gatecast.train.lockstep import MEDIAN, Tick
 
 Numbers = Sequence[float | int] | float | int
+Scale = Float64[np.ndarray, "V"]
 Columns = dict[str, Shaped[np.ndarray, "rows"]]
 M = TypeVar("M", bound="GlobalMethod")
 
@@ -32,7 +33,7 @@ class Places(NamedTuple):
 
     ids: Shaped[np.ndarray, "V"]
     ends: Times
-    scale: Float64[np.ndarray, "V"]
+    scale: Scale
 
 
 PANDAS = (nw.Implementation.PANDAS, False)
@@ -159,19 +160,36 @@ class GlobalMethod:
     ) -> list[Columns]:
         """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
         measured by. The model itself learns only where nothing is learned anew."""
-        rolling = None if refit else self._rolling(given, cuts[0])
-        work = (delayed(self._table)(given, cut, wanted, rolling) for cut in cuts)
-        found = []
-        for table in Parallel(return_as="generator")(work):
+        found: list[Columns] = []
+        for table in self._anew(given, cuts, wanted) if refit else self._once(given, cuts, wanted):
             found.append(table)
             if watch:
                 watch.step()
         return found
 
-    def _rolling(self: M, given: Given, first: Cut) -> M | None:
-        """Learn at the first origin."""
-        self._learn_all(given.cut(first.kept).without_empty(), 0, 2, Tick())
-        return self
+    def _anew(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
+        """Every origin with a model of its own."""
+        tables: Iterator[Columns] = Parallel(return_as="generator")(
+            delayed(self._fold)(given, cut, wanted) for cut in cuts
+        )
+        return tables
+
+    def _fold(self, given: Given, cut: Cut, wanted: dict[str, float]) -> Columns:
+        model = self.unfitted()
+        return next(model._once(given, [cut], wanted))
+
+    def _once(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
+        """Learn at the first origin, and forecast from each."""
+        self._learn_all(given.cut(cuts[0].kept).without_empty(), 0, 2, Tick())
+        for cut, (paths, scale) in zip(cuts, self._later(given, cuts), strict=True):
+            ids = np.array(given.panel.ids)[cut.judged]
+            ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
+            yield {
+                **self._columns(paths, Places(ids, ends, scale), wanted),
+                "cutoff": np.repeat(ends, self.h),
+                "y": horizon_after(given.panel, cut, self.h).reshape(-1),
+                "scale": np.repeat(scale, self.h),
+            }
 
     def fitted(self) -> Given:
         """What was learned from; ForecastError before `fit`."""
@@ -204,6 +222,13 @@ class GlobalMethod:
         model.given_ = given
         return model
 
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
+        """The quantiles and the error scale of the judged series at every origin, from what was learned."""
+        for cut in cuts:
+            known = given.cut(cut.kept).without_empty()
+            places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
+            yield self._onto(known)._paths()[places], error_scale(known.panel)[places]
+
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def _learn_all(self, given: Given, seed: int, horizons: int, tick: Tick) -> None:
@@ -212,28 +237,6 @@ class GlobalMethod:
 
     def _statics(self, static_df: Any) -> Any:
         return self.static_ if static_df is None else self.static_.others(static_df)
-
-    def _table(self: M, given: Given, cut: Cut, wanted: dict[str, float], learned: M | None) -> Columns:
-        """One origin: what has `learned`, or a model that learns there, forecasts the judged series; and the truth."""
-        model = learned
-        if model is None:
-            model = self.unfitted()
-            model._learn_all(given.cut(cut.kept).without_empty(), 0, 2, Tick())
-        paths, scale = model._at(given, cut)
-        ids = np.array(given.panel.ids)[cut.judged]
-        ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
-        return {
-            **model._columns(paths, Places(ids, ends, scale), wanted),
-            "cutoff": np.repeat(ends, self.h),
-            "y": horizon_after(given.panel, cut, self.h).reshape(-1),
-            "scale": np.repeat(scale, self.h),
-        }
-
-    def _at(self, given: Given, cut: Cut) -> tuple[Float64[np.ndarray, "V K Q"], Float64[np.ndarray, "V"]]:
-        """The quantiles and the error scale of the judged series at an origin."""
-        known = given.cut(cut.kept).without_empty()
-        places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
-        return self._onto(known)._paths()[places], error_scale(known.panel)[places]
 
     def _places(self) -> Places:
         panel = self.panel_
