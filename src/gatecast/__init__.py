@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
     from gatecast.forecast.ridge import Ridge
+    from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
     from gatecast.judge.backtest import backtest
     from gatecast.judge.leaderboard import leaderboard
     from gatecast.prepare.split import Origins
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "DataError",
+    "Drawing",
     "FitError",
     "Forecast",
     "ForecastError",
@@ -43,6 +45,7 @@ __all__ = [
     "Panel",
     "Recipe",
     "Ridge",
+    "SamplingForecaster",
     "SpecError",
     "Training",
     "backtest",
@@ -66,6 +69,8 @@ _HOMES = {
     "Ridge": "forecast.ridge",
     "Forecaster": "forecast.forecaster",
     "GlobalForecaster": "forecast.global_forecaster",
+    "SamplingForecaster": "forecast.sampling_forecaster",
+    "Drawing": "forecast.sampling_forecaster",
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",

@@ -9,7 +9,7 @@ import torch
 from gatecast.errors import SpecError
 from gatecast.prepare.crops import Crops, Sampler, Sizes
 from gatecast.prepare.scale import seasonal_differences
-from gatecast.prepare.smooth import bank, smooth
+from gatecast.prepare.smooth import bank, damping, smooth
 
 SIZES = {
     "monthly": Sizes(lookback=9, anchors=5, stride=1, season=4, long_lag=0, horizon=3),
@@ -77,11 +77,28 @@ def test_a_repeated_season_is_continued_exactly_by_every_smoother():
     sizes = Sizes(lookback=8, anchors=2, stride=1, season=4, long_lag=0, horizon=6)
     z = np.tile([1.0, 2.0, 4.0, 3.0], 10)
     crop = crops(z, np.array([0, 40]), sizes).take(torch.tensor([0]), torch.tensor([33]))
-    paths = crop.linear[0, :, 8:].view(2, 4, 6)
     for c, anchor in enumerate((32, 33)):
         expected = z[anchor + 1 : anchor + 7] - z[anchor - 3 : anchor + 1].mean()
-        for path in paths[c]:
-            np.testing.assert_allclose(path, expected, atol=1e-5)
+        steps = [step for smoother in bank(4) for step in sizes.path(smoother)]
+        assert steps == [0, 1, 2, 3] * 4 + [5]  # a season each, and the end of the one with a trend
+        np.testing.assert_allclose(crop.linear[0, c, 8:], expected[steps], atol=1e-5)
+
+
+@pytest.mark.parametrize("horizon", [2, 7])
+def test_the_read_part_of_a_path_gives_the_whole_of_it(horizon):
+    z, indptr = ragged([60], missing=0)
+    short = Sizes(lookback=6, anchors=1, stride=1, season=4, long_lag=0, horizon=horizon)
+    states, damped = smooth(z, indptr, 4), damping(bank(4), horizon)
+    crop = crops(z, indptr, short).take(torch.tensor([0]), torch.tensor([50]))
+    read = crop.linear[0, 0, 6:].numpy() + crop.centre[0, 0].item() + z[0]
+    begin = 0
+    for i, smoother in enumerate(bank(4)):
+        steps = short.path(smoother)
+        season = states.season[47:51, i]
+        whole = states.level[50, i] + np.resize(season, horizon) + states.trend[50, i] * damped[i]
+        np.testing.assert_allclose(read[begin : begin + len(steps)], whole[steps], rtol=1e-5)
+        begin += len(steps)
+    assert begin == len(read)
 
 
 # -- crops ------------------------------------------------------------------------------------------------------------

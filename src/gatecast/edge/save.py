@@ -17,7 +17,7 @@ from gatecast.edge.save_global import pack, unpack
 from gatecast.errors import GatecastError, ModelFileError
 from gatecast.forecast.build import empty_network
 from gatecast.forecast.forecaster import Forecaster
-from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.intervals import Calibration
 from gatecast.forecast.plan import Plan, Recipe, Settled
 from gatecast.nn.spec import parse
@@ -30,7 +30,7 @@ KIND = "model"
 T = TypeVar("T")
 
 
-def save(model: Forecaster | GlobalForecaster, path: str | Path) -> Path:
+def save(model: Forecaster | GlobalMethod, path: str | Path) -> Path:
     """Write a fitted forecaster to `path`, atomically. `load` gives back a model that forecasts the same bits,
     and that learns by the same plan if it is fitted again.
 
@@ -45,7 +45,7 @@ def save(model: Forecaster | GlobalForecaster, path: str | Path) -> Path:
     >>> bool((again.predict(3).mean == model.predict(3).mean).all())
     True
     """
-    if isinstance(model, GlobalForecaster):
+    if isinstance(model, GlobalMethod):
         tensors, facts = pack(model)
         return container.write(Path(path), KIND, tensors, {"version": version("gatecast"), **facts})
     history = model.tail()
@@ -82,7 +82,7 @@ def load(path: str | Path) -> Any:
     """
     tensors, facts = container.read(Path(path), KIND)
     try:
-        return unpack(tensors, facts) if "candidates" in facts else _model(tensors, facts)
+        return unpack(tensors, facts) if "panel_model" in facts else _model(tensors, facts)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, GatecastError) as cause:
         raise ModelFileError(f"'{path}' does not describe a model: {cause}", "save it again") from cause
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,11 +12,15 @@ import torch
 from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.container import Tensors
+from gatecast.errors import SpecError
 from gatecast.forecast.bands import Scores
 from gatecast.forecast.candidates import Choice, Part, crops_of, untrained
 from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.rules import Candidate
+from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
 from gatecast.forecast.statics import Fact, Statics
+from gatecast.nn.student import StudentNet
 from gatecast.prepare.crops import Sizes
 from gatecast.prepare.given import Given
 from gatecast.prepare.units import fit_units
@@ -24,10 +29,13 @@ MOST = 100_000
 """A file that asks for a longer season or for more anchors is not believed."""
 
 
-def pack(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
-    """Everything that a forecast needs."""
-    given, names, static = model.fitted(), model.covariates, model.static_
-    panel = given.panel
+def pack(model: GlobalMethod) -> tuple[Tensors, dict[str, Any]]:
+    """Everything that a forecast needs; SpecError for a model that has no file."""
+    own = next((part for kind, part in PACKERS.items() if type(model) is kind), None)
+    given = model.fitted()
+    if own is None:
+        raise SpecError(f"{model.name} is not saved: it is fitted in a moment", "fit it where it is needed")
+    panel, static = given.panel, model.static_
     tensors: Tensors = {
         "panel.values": panel.values,
         "panel.times": panel.times.astype(np.int64),
@@ -35,28 +43,39 @@ def pack(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
         "scores": model.scores_.values,
         "static": given.static,
     }
-    for p, part in enumerate(model.parts_):
-        for g, net in enumerate(part.nets):
-            tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
     facts = {
+        "panel_model": type(model).__name__,
         "h": model.h,
         "season": model.season,
         "series": list(panel.ids),
         "columns": list(panel.columns),
-        "names": names.named(),
+        "names": model.covariates.named(),
         "static": {"id": static.id, "facts": [asdict(fact) for fact in static.facts]},
         "calendar": asdict(panel.calendar),
         "integer_time": panel.times.dtype.kind == "i",
-        "sizes": asdict(model.parts_[0].crops.sizes),
-        "candidates": [asdict(choice) for choice in model.choices_],
-        "rules": list(model.rules_),
     }
-    return tensors, facts
+    more_tensors, more_facts = own(model)
+    return {**tensors, **more_tensors}, {**facts, **more_facts}
 
 
-def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
+def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
+    tensors: Tensors = {}
+    for p, part in enumerate(model.parts_):
+        for g, net in enumerate(part.nets):
+            tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
+    sizes = asdict(model.parts_[0].crops.sizes)
+    choices = [asdict(choice) for choice in model.choices_]
+    return tensors, {"sizes": sizes, "candidates": choices, "rules": list(model.rules_)}
+
+
+def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
+    tensors = {f"net.{name}": weight.numpy() for name, weight in model.net_.state_dict().items()}
+    drawing, log = asdict(model.drawing), model.units_.transform.log
+    return tensors, {"drawing": drawing, "log": log, "context": model.context_, "seed": model.seed_}
+
+
+def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalMethod:
     """The model that was packed; ValueError, KeyError or RuntimeError where names or shapes do not agree."""
-    model = GlobalForecaster(facts["h"], season=facts["season"], **facts["names"])
     times, static = tensors["panel.times"], tensors["static"]
     panel = Panel(
         values=tensors["panel.values"],
@@ -68,19 +87,40 @@ def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
         fill="last",
         source="the saved model",
     )
-    known = len(model.covariates.future)
-    model.given_ = Given(panel, np.full((len(panel), model.h, known), np.nan), static)
+    settings = {"season": facts["season"], **facts["names"]}
+    known = len(facts["names"]["future"])
+    given = Given(panel, np.full((len(panel), facts["h"], known), np.nan), static)
+    model = UNPACKERS[facts["panel_model"]](given, settings, tensors, facts)
+    model.given_ = given
     found = tuple(Fact(**{**each, "words": tuple(each["words"])}) for each in facts["static"]["facts"])
     model.static_ = Statics(facts["static"]["id"], found, dict(zip(panel.ids, static, strict=True)))
+    model.scores_ = Scores(tensors["scores"])
+    return model
+
+
+def _networks(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
+    model = GlobalForecaster(facts["h"], **settings)
     model.choices_ = tuple(
         Choice(**{**each, "candidate": Candidate(**each["candidate"])}) for each in facts["candidates"]
     )
     sizes, candidates, choices, intervals = map(str, facts["rules"])
     model.rules_ = (sizes, candidates, choices, intervals)
-    model.scores_ = Scores(tensors["scores"])
     kept = [choice.candidate for choice in model.choices_ if choice.kept]
     shapes = Sizes(**facts["sizes"])
-    model.parts_ = tuple(_part(model.given_, shapes, each, f"part.{p}.", tensors) for p, each in enumerate(kept))
+    model.parts_ = tuple(_part(given, shapes, each, f"part.{p}.", tensors) for p, each in enumerate(kept))
+    return model
+
+
+def _sampling(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> SamplingForecaster:
+    model = SamplingForecaster(facts["h"], drawing=Drawing(**facts["drawing"]), **settings)
+    own = {name.removeprefix("net."): torch.from_numpy(t) for name, t in tensors.items() if name.startswith("net.")}
+    units, inputs = own["head.weight"].shape[1], own["layer.weight_ih_l0"].shape[1]
+    if facts["context"] > MOST:
+        raise ValueError(f"a context of {facts['context']} rows")
+    model.units_, model.context_ = fit_units(given, facts["log"]), int(facts["context"])
+    model.seed_ = int(facts["seed"])
+    model.net_ = StudentNet(model.drawing.cell, inputs, units, torch.Generator())
+    model.net_.load_state_dict(own)
     return model
 
 
@@ -99,3 +139,10 @@ def _part(given: Given, sizes: Sizes, candidate: Candidate, prefix: str, tensors
         own = f"{prefix}{g}."
         net.load_state_dict({n.removeprefix(own): torch.from_numpy(t) for n, t in tensors.items() if n.startswith(own)})
     return part
+
+
+PACKERS: dict[type[GlobalMethod], Callable[[Any], tuple[Tensors, dict[str, Any]]]] = {
+    GlobalForecaster: _pack_networks,
+    SamplingForecaster: _pack_sampling,
+}
+UNPACKERS: dict[str, Callable[..., GlobalMethod]] = {"GlobalForecaster": _networks, "SamplingForecaster": _sampling}

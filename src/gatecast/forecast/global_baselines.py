@@ -15,6 +15,7 @@ from gatecast.forecast.folds import held_back_folds
 from gatecast.forecast.global_forecaster import GlobalForecaster
 from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.rules import candidates_for, sizes_for
+from gatecast.forecast.sampling_forecaster import SamplingForecaster
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
 from gatecast.train.lockstep import QUANTILES, Tick
@@ -88,7 +89,7 @@ class GlobalRidge(GlobalForecaster):
 
 
 METHODS: dict[str, type[GlobalMethod]] = {
-    each.name: each for each in (GlobalForecaster, SeasonalNaive, Drift, GlobalRidge)
+    each.name: each for each in (GlobalForecaster, SamplingForecaster, SeasonalNaive, Drift, GlobalRidge)
 }
 
 

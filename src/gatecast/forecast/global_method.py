@@ -107,19 +107,13 @@ class GlobalMethod:
         known-future columns of all h rows ahead. Raises ForecastError for more steps than were fitted, DataError
         where a row of `futr_df` is missing.
         """
-        given = self.fitted()
         h = self.h if h is None else _whole("h", h)
         if h > self.h:
             raise ForecastError(
                 f"{self.name} was fitted to forecast {self.h} steps at once, {h} asked for", f"fit it with h={h}"
             )
-        wanted, kind = probabilities(_numbers(level), _numbers(quantiles)), self._kind
-        if data is not None:
-            given = self.covariates.given(data, self.h, self.season, given.panel.calendar, self._statics(static_df))
-            kind = _kind(data, self.covariates.id or "unique_id")
-        elif static_df is not None:
-            raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
-        given = self.covariates.ahead(given, futr_df, h)
+        wanted = probabilities(_numbers(level), _numbers(quantiles))
+        given, kind = self._asked(data, futr_df, static_df, h)
         model = self if given is self.given_ else self._onto(given)
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
         columns = model._columns(model._paths(), model._places(), wanted)
@@ -235,8 +229,16 @@ class GlobalMethod:
         self.given_ = given
         self.scores_ = self._learn(given, seed, horizons, tick)
 
-    def _statics(self, static_df: Any) -> Any:
-        return self.static_ if static_df is None else self.static_.others(static_df)
+    def _asked(self, data: Any, futr_df: Any, static_df: Any, h: int) -> tuple[Given, tuple[Any, bool]]:
+        """What a forecast is asked from (what was learned from, without data), and the caller's kind of frame."""
+        given, kind = self.fitted(), self._kind
+        if data is not None:
+            static = self.static_ if static_df is None else self.static_.others(static_df)
+            given = self.covariates.given(data, self.h, self.season, given.panel.calendar, static)
+            kind = _kind(data, self.covariates.id or "unique_id")
+        elif static_df is not None:
+            raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
+        return self.covariates.ahead(given, futr_df, h), kind
 
     def _places(self) -> Places:
         panel = self.panel_

@@ -21,7 +21,7 @@ from torch import Tensor
 from gatecast.errors import SpecError
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.scale import seasonal_differences
-from gatecast.prepare.smooth import bank, damping, smooth
+from gatecast.prepare.smooth import Smoother, bank, damping, smooth
 
 INPUT_CLIP = 8.0
 LEAST_DIFFERENCE = 1e-9
@@ -80,9 +80,14 @@ class Sizes:
     @property
     def relative(self) -> int:
         """Numbers of the series itself at an anchor: window, smoother paths, long lag."""
-        paths = bank(self.season)
-        flat = sum(not s.beta for s in paths) if self.season == 1 else 0
-        return self.lookback + (self.horizon if self.long_lag else 0) + flat + self.horizon * (len(paths) - flat)
+        paths = sum(len(self.path(smoother)) for smoother in bank(self.season))
+        return self.lookback + paths + (self.horizon if self.long_lag else 0)
+
+    def path(self, smoother: Smoother) -> list[int]:
+        """The horizon steps, from 0, at which a smoother's path is read: its first season, which is then repeated, and
+        where it has a trend the last step, from which all others follow."""
+        first = list(range(min(self.horizon, self.season)))
+        return [*first, self.horizon - 1] if smoother.beta and self.horizon > self.season else first
 
     @property
     def linear(self) -> int:
@@ -222,27 +227,23 @@ class Crops:
         return gone.clamp(-INPUT_CLIP, INPUT_CLIP) * (there[..., 1:] & there[..., :1])
 
     def _write_paths(self, read: Tensor, states: Tensor, ends: Tensor, lo: Tensor) -> int:
-        """What every smoother expects, after the windows in `read`; returns where that ends.
-
-        Without a season, a path without a trend is one number.
-        """
+        """What every smoother expects, after the windows in `read`; returns where that ends."""
         sizes, smoothers = self.sizes, bank(self.sizes.season)
         levels, trends = states[..., 5 : 5 + len(smoothers)], states[..., 5 + len(smoothers) :]
         if sizes.season > 1:
             first = -(sizes.anchors - 1) * sizes.stride - sizes.season + 1
             rows = torch.maximum(ends[:, None] + torch.arange(first, 1), lo[:, None])
             cycles = self._season[rows].unfold(1, sizes.season, sizes.stride)  # [N, C, n, m]
-            around = torch.cat([cycles] * -(-sizes.horizon // sizes.season), dim=3)[..., : sizes.horizon]
         begin = sizes.lookback
         for i, smoother in enumerate(smoothers):
-            flat = sizes.season == 1 and not smoother.beta
-            path = read[..., begin : begin + (1 if flat else sizes.horizon)]
+            steps = sizes.path(smoother)
+            path = read[..., begin : begin + len(steps)]
             path.copy_(levels[..., i : i + 1].expand_as(path))
             if sizes.season > 1:
-                path.add_(around[:, :, i])
+                path.add_(cycles[:, :, i, [step % sizes.season for step in steps]])
             if smoother.beta:
-                path.addcmul_(trends[..., i : i + 1], self._damping[i])
-            begin += path.shape[2]
+                path.addcmul_(trends[..., i : i + 1], self._damping[i, steps])
+            begin += len(steps)
         return begin
 
 

@@ -162,9 +162,12 @@ class SeriesTransform:
     unit: Float64[np.ndarray, "S"]
 
     def apply(self, panel: Panel) -> Float64[np.ndarray, "rows"]:
-        """The transformed target of every row; NaN where it is missing."""
+        """The transformed target of every row; NaN where it is missing, or has no logarithm in this unit."""
         unit, y = np.repeat(self.unit, np.diff(panel.indptr)), panel.values[:, 0]
-        return np.log(np.maximum(y, 0) + unit) if self.log else y / unit
+        if not self.log:
+            return y / unit
+        moved = np.maximum(y, 0) + unit
+        return np.log(np.where(moved > 0, moved, np.nan))
 
     def invert(self, z: Float64[np.ndarray, "E S K Q"]) -> Float64[np.ndarray, "E S K Q"]:
         """Back to original units."""
@@ -205,10 +208,18 @@ def seasonal_differences(
 def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:
     """What errors of every series are measured by: its mean absolute seasonal difference.
 
-    Where a series has none, or it is no more than rounding: the median of the others, or 1.
+    Where a series has none, or it is no more than rounding: its mean absolute difference from row to row, else the
+    median of the others, or 1.
     """
-    found = seasonal_differences(panel.values[:, 0], panel.indptr, panel.calendar.season)
-    size = np.abs(panel.values[:, 0])
-    largest = np.fmax.reduceat(size, panel.indptr[:-1]) if len(panel) else size
-    usable = np.isfinite(found) & (found > ROUNDING * largest)
+    y, indptr = panel.values[:, 0], panel.indptr
+    size = np.abs(y)
+    largest = np.fmax.reduceat(size, indptr[:-1]) if len(panel) else size
+
+    def differences(rows: int) -> Float64[np.ndarray, "S"]:
+        found = seasonal_differences(y, indptr, rows)
+        return np.where(found > ROUNDING * largest, found, np.nan)
+
+    found = differences(panel.calendar.season)
+    found = np.where(np.isfinite(found), found, differences(1))
+    usable = np.isfinite(found)
     return np.where(usable, found, np.median(found[usable]) if usable.any() else 1.0)

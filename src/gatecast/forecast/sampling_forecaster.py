@@ -1,0 +1,135 @@
+"""`SamplingForecaster`: one recurrent model of all series that forecasts one step, and runs free on its own draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from gatecast.errors import SpecError, check_choice
+from gatecast.forecast.bands import Scores
+from gatecast.forecast.folds import held_back_folds
+from gatecast.forecast.global_method import GlobalMethod
+from gatecast.forecast.rules import UNITS, candidates_for, steps_for
+from gatecast.nn.student import StudentNet
+from gatecast.prepare.given import Given
+from gatecast.prepare.stretches import Stretches
+from gatecast.prepare.units import fit_units
+from gatecast.train.lockstep import QUANTILES, Schedule, Tick
+from gatecast.train.teacher import sample, train_teacher
+
+FEWEST_CONTEXT, MOST_CONTEXT = 20, 336
+FEWEST_AHEAD = 24
+"""Training stretches reach at least so many rows past their context."""
+BATCH = 64
+AT_ONCE = 16_384
+"""Paths that are drawn at once: bounds memory."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a `SamplingForecaster` is trained and how many paths it draws.
+
+    `noise`: on the values read in training, in units of their spread. `self_fed`: the last rows of every training
+    stretch that are forecast from the network's own draws. Both are for long free runs; 0 is DeepAR.
+    """
+
+    cell: Literal["gru", "lstm"] = "lstm"
+    paths: int = 200
+    noise: float = 0.0
+    self_fed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(self.cell, ("gru", "lstm"), "cell")
+        if self.paths < 1 or self.noise < 0 or self.self_fed < 0:
+            raise SpecError(f"{self}: expected at least one path, and no negative noise or step")
+
+
+class SamplingForecaster(GlobalMethod):
+    """Sample paths of `h` steps for every series: recursive, where `GlobalForecaster` is direct.
+
+    The network reads the value before each row, that of a season before and what is known of the row, and forecasts a
+    Student t distribution; a forecast feeds it with its own draws, so that uncertainty grows along the path and sums,
+    maxima or first passages over the horizon can be read off the paths. For the forecasts of single steps the direct
+    model is usually the more accurate one. Source: Salinas et al. (2020), "DeepAR", with scaling as in
+    `prepare.stretches`.
+
+    >>> from gatecast.data.synthetic import sine
+    >>> model = SamplingForecaster(h=4, drawing=Drawing(paths=20)).fit(sine(120, period=12))
+    >>> list(model.sample().columns), len(model.sample())
+    (['unique_id', 'ds', 'path', 'Gatecast-sampling'], 80)
+    """
+
+    name = "Gatecast-sampling"
+
+    def __init__(self, h: SupportsIndex, *, drawing: Drawing | None = None, **settings: Any) -> None:
+        super().__init__(h, **settings)
+        self.drawing = drawing or Drawing()
+        if self.covariates.past:
+            raise SpecError("past columns end where a free run begins", "give them to a GlobalForecaster")
+
+    def unfitted(self) -> SamplingForecaster:
+        """A model of the same settings that has not learned anything."""
+        names = self.covariates.named()
+        return type(self)(self.h, drawing=self.drawing, season=self.season, **names)
+
+    def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
+        """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
+        given, kind = self._asked(data, futr_df, static_df, self.h)
+        model = self if given is self.given_ else self._onto(given)
+        paths, places = model._drawn(), model._places()
+        count = paths.shape[1]
+        columns = model._columns(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
+        shown = np.arange(len(paths) * self.h).reshape(len(paths), 1, self.h).repeat(count, 1).reshape(-1)
+        found = {name: columns[name][shown] for name in ("unique_id", "ds")}
+        number = np.tile(np.repeat(np.arange(count), self.h), len(paths))
+        return self._frame({**found, "path": number, self.name: paths.reshape(-1)}, kind)
+
+    def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
+        steps = steps_for(given.panel)
+        tick.begin("training", 2 * steps)
+        fold = held_back_folds(given, self.h, seed, 1)[0]
+        known = self.unfitted()
+        known._train(fold.known, seed, tick)
+        paths = [known._onto(given.cut(cut.kept))._paths()[cut.judged] for cut in fold.cuts[:1]]
+        self._train(given, seed, tick)
+        judged = len(fold.cuts[0].judged)
+        first = fold._replace(truth=fold.truth[:judged], scale=fold.scale[:judged])
+        return Scores(first.errors(np.concatenate(paths)))
+
+    def _train(self, given: Given, seed: int, tick: Tick) -> None:
+        self.given_, self.seed_ = given, seed
+        log = candidates_for(given.panel)[0][-1].transform == "log"
+        season = given.panel.calendar.season
+        context = min(max(2 * season, self.h, FEWEST_CONTEXT), MOST_CONTEXT)
+        self.units_ = fit_units(given, log)
+        stretches = Stretches(given, self.units_, context, max(self.h, FEWEST_AHEAD))
+        self.context_ = context
+        generator = torch.Generator().manual_seed(seed)
+        self.net_ = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator)
+        options = (self.drawing.noise, min(self.drawing.self_fed, self.h))
+        train_teacher(self.net_, stretches, Schedule(steps_for(given.panel), BATCH), options, generator, tick)
+
+    def _onto(self, given: Given) -> SamplingForecaster:
+        model = super()._onto(given)
+        model.units_ = fit_units(given, self.units_.transform.log)
+        return model
+
+    def _paths(self) -> Float64[np.ndarray, "S K Q"]:
+        return np.quantile(self._drawn(), QUANTILES, axis=1).transpose(1, 2, 0)
+
+    def _drawn(self) -> Float64[np.ndarray, "S n K"]:
+        """Paths after the end of every series, in original units."""
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h)
+        generator, found = torch.Generator().manual_seed(self.seed_), []
+        everyone = torch.arange(len(self.panel_))
+        for part in everyone.split(max(1, AT_ONCE // self.drawing.paths)):
+            batch = stretches.take(part, stretches.stops[part] - 1, self.h)
+            z = sample(self.net_, batch, stretches, self.drawing.paths, generator).double()
+            whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
+            transform = self.units_.transform.of(part.numpy())
+            found.append(transform.invert(whole.transpose(0, 1).numpy()[..., None])[..., 0].transpose(1, 0, 2))
+        return np.concatenate(found)
