@@ -63,9 +63,12 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
     for p, part in enumerate(model.parts_):
         for g, net in enumerate(part.nets):
             tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
-    sizes = asdict(model.parts_[0].crops.sizes)
     choices = [asdict(choice) for choice in model.choices_]
-    return tensors, {"sizes": sizes, "candidates": choices, "rules": list(model.rules_)}
+    facts: dict[str, Any] = {"candidates": choices, "rules": list(model.rules_)}
+    if model.free_:
+        tensors, own = _pack_sampling(model.free_)
+        return tensors, {**facts, "recursive": own}
+    return tensors, {**facts, "sizes": asdict(model.parts_[0].crops.sizes)}
 
 
 def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
@@ -105,6 +108,11 @@ def _networks(given: Given, settings: dict[str, Any], tensors: Tensors, facts: d
     )
     sizes, candidates, choices, intervals = map(str, facts["rules"])
     model.rules_ = (sizes, candidates, choices, intervals)
+    if "recursive" in facts:
+        model.parts_, own = (), {"h": facts["h"], **facts["recursive"]}
+        model.free_ = _sampling(given, settings, tensors, own)
+        model.free_.given_ = given
+        return model
     kept = [choice.candidate for choice in model.choices_ if choice.kept]
     shapes = Sizes(**facts["sizes"])
     model.parts_ = tuple(_part(given, shapes, each, f"part.{p}.", tensors) for p, each in enumerate(kept))

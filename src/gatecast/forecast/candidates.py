@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from gatecast.forecast.folds import Quantiles, held_back_folds
+from gatecast.forecast.folds import Fold, Quantiles
 from gatecast.forecast.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
@@ -83,13 +83,11 @@ class Job(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The choices, the scaled errors (truth minus quantile) of the kept ones together; how many folds of how many rows
-    were held back."""
+    """The choices, and of the kept ones together the scaled errors (truth minus quantile) and the MASE."""
 
     choices: tuple[Choice, ...]
     errors: Quantiles
-    folds: int
-    rows: int
+    mase: float
 
 
 def members_for(kept: int) -> int:
@@ -146,16 +144,13 @@ def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: i
     return parts
 
 
-def judge(
-    given: Given, sizes: Sizes, candidates: tuple[Candidate, ...], seed: int, horizons: int, tick: Tick
-) -> Judged:
+def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ...], seed: int, tick: Tick) -> Judged:
     """Train every candidate without the horizons that it is judged by, and look at it as it learns.
 
     Of two horizons each judges a group of networks of its own, a single one judges both groups.
     """
-    folds = held_back_folds(given, sizes.horizon, seed, horizons)
     judge_of = [0, len(folds) - 1]  # group -> fold
-    planned = steps_for(given.panel)
+    planned = steps_for(folds[0].given.panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
     trials = [make_parts(fold.known, sizes, candidates, TRIAL, seed) for fold in folds]
     everyone = range(len(candidates))
@@ -189,8 +184,7 @@ def judge(
     )
     kept = [n for n in everyone if choices[n].kept]
     errors = [fold.errors(middle(number, best, kept)) for number, fold in enumerate(folds)]
-    held = sizes.horizon + int((folds[0].cuts[-1].kept - folds[0].cuts[0].kept).max())
-    return Judged(choices, np.concatenate(errors), len(folds), held)
+    return Judged(choices, np.concatenate(errors), mean_mase(best, kept))
 
 
 def _finish(job: Job, tick: Tick) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.errors import DataError
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Choice, Part, judge, train_parts
+from gatecast.forecast.candidates import Judged, Part, judge, train_parts
+from gatecast.forecast.folds import Fold, held_back_folds
 from gatecast.forecast.global_method import GlobalMethod, Scale
-from gatecast.forecast.rules import candidates_for, sizes_for
+from gatecast.forecast.rules import candidates_for, runs_free, sizes_for
+from gatecast.forecast.sampling_forecaster import SamplingForecaster
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick
 
+CLEARLY = 1.0
+"""The recursive network forecasts where its MASE on the held-back rows is below this share of the direct ones'."""
 PLACES = 200_000
 """Horizon steps that are forecast at once where nothing is learned anew: bounds memory."""
 
@@ -28,6 +33,7 @@ class GlobalForecaster(GlobalMethod):
     anchors learns its correction and the quantiles around it under the pinball loss. Candidates (logarithm or not, GRU
     or LSTM) and the number of training steps are chosen on the last two horizons of every series (one, where series
     are short); then the kept ones are trained again on everything, and the forecast is the median over all networks.
+    A recursive network (see `SamplingForecaster`) forecasts in their place where it was clearly better there.
     Intervals are the networks' own quantiles, calibrated on the held-back horizons.
 
     `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). `past`, `future`:
@@ -42,36 +48,57 @@ class GlobalForecaster(GlobalMethod):
 
     name = "Gatecast"
 
+    free_: SamplingForecaster | None = None
+    parts_: tuple[Part, ...] = ()
+
     def summary(self) -> str:
         """What was derived from the data, and what was trained."""
         series = len(self.fitted().panel)
-        networks = [net for part in self.parts_ for net in part.nets]
-        count = sum(len(net.skip) for net in networks)
+        networks: list[Any] = [net for part in self.parts_ for net in part.nets]
+        count = sum(len(net.skip) for net in networks) or 1
+        networks += [self.free_.net_] if self.free_ else []
         weights = sum(p.numel() for net in networks for p in net.parameters())
-        lines = [f"{series} series, {self.h} steps ahead", *self.rules_, f"{count} networks, {weights:,} weights"]
+        lines = [
+            f"{series} series, {self.h} steps ahead",
+            *self.rules_,
+            f"{count} network{'s' if count > 1 else ''}, {weights:,} weights",
+        ]
         return "\n".join(lines)
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
         sizes, why_sizes = sizes_for(given, self.h)
         candidates, why_candidates = candidates_for(given.panel)
-        choices, errors, judged, held = judge(given, sizes, candidates, seed, horizons, tick)
-        self.choices_, self.parts_ = choices, train_parts(given, sizes, choices, seed, tick)
-        scores = Scores(errors)
-        self.rules_ = (why_sizes, why_candidates, _told(choices, held, judged), scores.told())
+        folds = held_back_folds(given, self.h, seed, horizons)
+        judged = judge(folds, sizes, candidates, seed, tick)
+        free, errors, mase = None, judged.errors, judged.mase
+        if runs_free(given, self.h):
+            free = SamplingForecaster(self.h, season=self.season, **self.covariates.named())
+            errors, mase = free.judged(folds, seed, tick)
+        self.choices_, self.free_, self.parts_ = judged.choices, None, ()
+        if free and mase < CLEARLY * judged.mase:
+            free.train(given, seed, tick)
+            self.free_ = free
+        else:
+            errors = judged.errors
+            self.parts_ = train_parts(given, sizes, judged.choices, seed, tick)
+        scores, told = Scores(errors), _told(judged, folds, mase if free else None, self.free_ is not None)
+        self.rules_ = (why_sizes, why_candidates, told, scores.told())
         return scores
 
     def _onto(self, given: Given) -> GlobalForecaster:
-        if any(part.units.transform.log for part in self.parts_) and (given.panel.values[:, 0] < 0).any():
+        log = any(part.units.transform.log for part in self.parts_) or (self.free_ and self.free_.log)
+        if log and (given.panel.values[:, 0] < 0).any():
             raise DataError(
                 f"{given.panel.source} has negative values, and the model learned positive ones", "fit again"
             )
         model = super()._onto(given)
         model.parts_ = tuple(part.over(given) for part in self.parts_)
+        model.free_ = self.free_ and self.free_.onto(given)
         return model
 
     def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
         """Where every series is known at the first origin, all of them are read in place, many at a time."""
-        if not (cuts[0].kept > 0).all():
+        if self.free_ or not (cuts[0].kept > 0).all():
             yield from super()._later(given, cuts)
             return
         parts, error = tuple(part.over(given, part.units) for part in self.parts_), self.parts_[0].units.error
@@ -84,7 +111,7 @@ class GlobalForecaster(GlobalMethod):
             yield from ((path, error[cut.judged]) for path, cut in zip(paths, some, strict=True))
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
-        return _middle(self.parts_, np.arange(len(self.given_.panel)))
+        return self.free_.quantiles() if self.free_ else _middle(self.parts_, np.arange(len(self.given_.panel)))
 
 
 def _middle(
@@ -95,8 +122,12 @@ def _middle(
     return np.median(np.concatenate(paths), axis=0)
 
 
-def _told(choices: tuple[Choice, ...], rows: int, horizons: int) -> str:
+def _told(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
+    """What competed, and what was chosen."""
     found = ", ".join(
-        f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}" for c in choices
+        f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}"
+        for c in judged.choices
     )
-    return f"MASE on the last {f'{horizons} times ' if horizons > 1 else ''}{rows} rows of every series: {found}"
+    times = f"{len(folds)} times " if len(folds) > 1 else ""
+    walk = "" if free is None else f", recursive {free:.3f} ({'chosen' if chosen else 'left out'})"
+    return f"MASE on the last {times}{folds[0].rows} rows of every series: {found}, together {judged.mase:.3f}{walk}"

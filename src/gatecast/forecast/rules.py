@@ -14,11 +14,13 @@ from gatecast.prepare.given import Given
 
 UNITS = 64
 FEWEST_STEPS, MOST_STEPS = 400, 1000
-LOOKS = (1, 50, 100, 150, 200, 300, 400, 500, 600, 800)
+LOOKS = (1, 100, 200, 400)
 NOT_POSITIVE = 0.02
 """Above this share of values that are not positive, no logarithm is taken."""
 MOST_LOOKBACK = 1344
 """Rows that a network of long seasons reads, unless two seasons are longer."""
+MOST_FREE = 64
+"""Two seasons and a horizon of no more rows than this are walked row by row for a second opinion."""
 DAY_LONG = 24
 """From this season on, the network steps from season to season and not from row to row."""
 
@@ -80,8 +82,13 @@ def candidates_for(panel: Panel) -> tuple[tuple[Candidate, ...], str]:
 
 
 def steps_for(panel: Panel) -> int:
-    """Planned training steps: 1.5 times the root of the number of values, within limits."""
-    return int(min(max(1.5 * math.sqrt(panel.rows), FEWEST_STEPS), MOST_STEPS))
+    """Planned training steps: 1.35 times the root of the number of values, within limits."""
+    return int(min(max(1.35 * math.sqrt(panel.rows), FEWEST_STEPS), MOST_STEPS))
+
+
+def runs_free(given: Given, horizon: int) -> bool:
+    """Whether a recursive network competes: without past columns, and where a free run and its context are short."""
+    return not given.past and 2 * given.panel.calendar.season + horizon <= MOST_FREE
 
 
 def batch_for(sizes: Sizes) -> int:

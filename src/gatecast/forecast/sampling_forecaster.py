@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.folds import held_back_folds
+from gatecast.forecast.folds import Fold, Quantiles, held_back_folds
 from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.rules import UNITS, candidates_for, steps_for
 from gatecast.nn.student import StudentNet
@@ -25,6 +25,10 @@ FEWEST_CONTEXT, MOST_CONTEXT = 20, 336
 FEWEST_AHEAD = 24
 """Training stretches reach at least so many rows past their context."""
 BATCH = 64
+FEW_ORIGINS = 4
+"""A fold of long series is judged from so many origins: free runs cost time."""
+FEW_PATHS = 100
+"""Paths that are drawn to judge."""
 AT_ONCE = 16_384
 """Paths that are drawn at once: bounds memory."""
 
@@ -88,19 +92,32 @@ class SamplingForecaster(GlobalMethod):
         number = np.tile(np.repeat(np.arange(count), self.h), len(paths))
         return self._frame({**found, "path": number, self.name: paths.reshape(-1)}, kind)
 
-    def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
-        steps = steps_for(given.panel)
-        tick.begin("training", 2 * steps)
-        fold = held_back_folds(given, self.h, seed, 1)[0]
-        known = self.unfitted()
-        known._train(fold.known, seed, tick)
-        paths = [known._onto(given.cut(cut.kept))._paths()[cut.judged] for cut in fold.cuts[:1]]
-        self._train(given, seed, tick)
-        judged = len(fold.cuts[0].judged)
-        first = fold._replace(truth=fold.truth[:judged], scale=fold.scale[:judged])
-        return Scores(first.errors(np.concatenate(paths)))
+    def judged(self, folds: tuple[Fold, ...], seed: int, tick: Tick) -> tuple[Quantiles, float]:
+        """Scaled errors and MASE on held-back rows, after learning what precedes all of them."""
+        trial, paths = self.unfitted(), []
+        trial.drawing = replace(self.drawing, paths=min(self.drawing.paths, FEW_PATHS))
+        trial.train(folds[-1].known, seed, tick)
+        for fold in folds:
+            known = (trial.onto(fold.given.cut(cut.kept)) for cut in fold.cuts)
+            paths.append([each.quantiles()[cut.judged] for each, cut in zip(known, fold.cuts, strict=True)])
+        joined = [np.concatenate(each) for each in paths]
+        errors = [fold.errors(path) for fold, path in zip(folds, joined, strict=True)]
+        mase = float(np.mean([fold.mase(path) for fold, path in zip(folds, joined, strict=True)]))
+        return np.concatenate(errors), mase
 
-    def _train(self, given: Given, seed: int, tick: Tick) -> None:
+    def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
+        errors, _ = self.judged(held_back_folds(given, self.h, seed, horizons, FEW_ORIGINS), seed, tick)
+        self.train(given, seed, tick)
+        return Scores(errors)
+
+    @property
+    def log(self) -> bool:
+        """Whether values are read as logarithms."""
+        return self.units_.transform.log
+
+    def train(self, given: Given, seed: int, tick: Tick) -> None:
+        """Learn, without any calibration."""
+        tick.begin("training", steps_for(given.panel))
         self.given_, self.seed_ = given, seed
         log = candidates_for(given.panel)[0][-1].transform == "log"
         season = given.panel.calendar.season
@@ -113,12 +130,20 @@ class SamplingForecaster(GlobalMethod):
         options = (self.drawing.noise, min(self.drawing.self_fed, self.h))
         train_teacher(self.net_, stretches, Schedule(steps_for(given.panel), BATCH), options, generator, tick)
 
-    def _onto(self, given: Given) -> SamplingForecaster:
+    def onto(self, given: Given) -> SamplingForecaster:
+        """A copy over other data."""
         model = super()._onto(given)
         model.units_ = fit_units(given, self.units_.transform.log)
         return model
 
+    def _onto(self, given: Given) -> SamplingForecaster:
+        return self.onto(given)
+
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
+        return self.quantiles()
+
+    def quantiles(self) -> Float64[np.ndarray, "S K Q"]:
+        """The quantiles of the paths."""
         return np.quantile(self._drawn(), QUANTILES, axis=1).transpose(1, 2, 0)
 
     def _drawn(self) -> Float64[np.ndarray, "S n K"]:

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
-from gatecast.data.panel import Panel
 from gatecast.prepare.given import Given
 from gatecast.prepare.units import Units
 from gatecast.prepare.waves import waves
@@ -55,7 +54,7 @@ class Stretches:
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (panel.indptr[:-1], panel.indptr[1:]))
         difference = units.difference
         self._floor = LEAST_SCALE * torch.from_numpy(np.where(difference > 1e-9, difference, 1.0))
-        self._facts = torch.from_numpy(_facts(given, units, horizon))
+        self._facts = torch.from_numpy(_facts(given, units))
         self._ahead = given.ahead.shape[1]
 
     @property
@@ -91,20 +90,21 @@ class Stretches:
         return Stretch(scaled, facts, there[:, self.season :], centre, scale)
 
 
-def _facts(given: Given, units: Units, horizon: int) -> Float32[np.ndarray, "rows F"]:
+def _facts(given: Given, units: Units) -> Float32[np.ndarray, "rows F"]:
     """Calendar, known-future columns and statics of every row, and of the K rows after the end of every series."""
-    panel, past = given.panel, given.past
-    pieces = []
+    panel, past, steps = given.panel, given.past, given.ahead.shape[1]
+    pieces, made = [], {}
     for s in range(len(panel)):
         rows = slice(panel.indptr[s], panel.indptr[s + 1])
-        known = np.concatenate([panel.values[rows, 1 + past :], given.ahead[s]])
-        known = np.clip(np.nan_to_num((known - units.mean[s, past:]) / units.spread[past:]), -CLIP, CLIP)
-        times = _and_after(panel, s, given.ahead.shape[1])
-        static = np.repeat(given.static[s][None], len(known), axis=0)
-        pieces.append(np.column_stack([waves(panel.calendar, times), known, static]))
+        key = panel.times[rows].tobytes()
+        if key not in made:
+            times = panel.times[rows]
+            made[key] = waves(panel.calendar, np.concatenate([times, panel.calendar.future(times[-1], steps)]))
+        parts = [made[key]]
+        if given.known:
+            known = np.concatenate([panel.values[rows, 1 + past :], given.ahead[s]])
+            parts.append(np.clip(np.nan_to_num((known - units.mean[s, past:]) / units.spread[past:]), -CLIP, CLIP))
+        if given.static.shape[1]:
+            parts.append(np.repeat(given.static[s][None], len(made[key]), axis=0))
+        pieces.append(np.concatenate(parts, axis=1))
     return np.concatenate(pieces).astype(np.float32)
-
-
-def _and_after(panel: Panel, s: int, steps: int) -> np.ndarray:
-    own = panel.times[panel.indptr[s] : panel.indptr[s + 1]]
-    return np.concatenate([own, panel.calendar.future(own[-1], steps)])

@@ -41,7 +41,7 @@ class Schedule:
     skip: float = 0.3
     warm: int = 30
     last: float = 0.02
-    decay: float = 1e-4
+    decay: float = 1.0
     clip: float = 1.0
     average: float = 0.99
 
