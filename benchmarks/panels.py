@@ -45,9 +45,13 @@ class Task:
         truths = [self.panel.values[a : a + h, 0] for a, h in zip(first, self.horizons, strict=True)]
         return known, truths
 
+    def scale(self, known: Panel) -> Array:
+        """The seasonal naive error of every series in what is known."""
+        return seasonal_differences(known.values[:, 0], known.indptr, self.season)
+
     def score(self, known: Panel, truths: list[Array], forecasts: Array) -> dict[str, float]:
         """MASE, sMAPE, MAE (and OWA where Naive2 is known): means over series."""
-        scale = seasonal_differences(known.values[:, 0], known.indptr, self.season)
+        scale = self.scale(known)
         pairs = [(y, f[: len(y)]) for y, f in zip(truths, forecasts, strict=True)]
         errors = np.array([np.mean(np.abs(y - f)) for y, f in pairs])
         smape = float(np.mean([np.mean(200 * np.abs(y - f) / (np.abs(y) + np.abs(f))) for y, f in pairs]))

@@ -1,6 +1,7 @@
 """AutoETS or AutoTheta on a long frame: `python statsforecast_contender.py MODEL H SEASON in.parquet out.npy`.
 
-Writes forecasts [series, H] in the order of the series' numbers and prints the seconds of fitting and forecasting.
+Writes quantiles [series, H, 7] (0.025, 0.1, 0.25, the forecast, 0.75, 0.9, 0.975) in the order of the series' numbers
+and prints the seconds of fitting and forecasting.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 from statsforecast import StatsForecast, models
 
+LEVELS = (95, 80, 50)
+
 
 def main() -> None:
     """Fit and forecast on two processes, after a small run that compiles."""
@@ -22,9 +25,10 @@ def main() -> None:
     few = frame[frame["unique_id"] < 2]
     forecaster.forecast(df=few, h=h)
     start = time.perf_counter()
-    out = forecaster.forecast(df=frame, h=h).sort_values(["unique_id", "ds"])
+    out = forecaster.forecast(df=frame, h=h, level=list(LEVELS)).sort_values(["unique_id", "ds"])
     spent = time.perf_counter() - start
-    np.save(found, out[name].to_numpy().reshape(-1, h))
+    lower, upper = ([f"{name}-{end}-{level}" for level in LEVELS] for end in ("lo", "hi"))
+    np.save(found, out[[*lower, name, *reversed(upper)]].to_numpy().reshape(-1, h, 7))
     sys.stdout.write(json.dumps({"seconds": spent}) + "\n")
 
 
