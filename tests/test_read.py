@@ -9,6 +9,7 @@ import pytest
 
 import gatecast as gc
 from gatecast.data.read import CsvFormat, as_panel
+from gatecast.errors import DataError
 
 DAYS = pd.date_range("2024-01-01", periods=60, freq="D")
 
@@ -371,3 +372,21 @@ def test_a_large_file_is_read_quickly(tmp_path):
     start = time.perf_counter()
     same(gc.read(path), gc.read(data))
     assert time.perf_counter() - start < 3  # about 0.4 s on an idle core
+
+
+def test_a_wide_table_is_read_as_long_series_of_their_own_length(tmp_path):
+    path = tmp_path / "m4.csv"
+    path.write_text('"V1","V2","V3","V4"\n"H1",1,2,3\n"H2",4,,\n"H3",5,,6\n')
+    panel = gc.read(path, fill="last")
+    assert panel.ids == ("H1", "H2", "H3") and np.diff(panel.indptr).tolist() == [3, 1, 3]
+    np.testing.assert_array_equal(panel.values[:, 0], [1, 2, 3, 4, 5, np.nan, 6])
+    assert panel.times.tolist() == [0, 1, 2, 0, 0, 1, 2]
+    assert any("one series to a row" in note for note in panel.notes)
+    frame = pd.read_csv(path)
+    assert gc.read(frame, fill="last").ids == panel.ids
+    path.write_text('"V1","V2","V3","V4"\n"H1",1,2,3\n"H2",,4,5\n')
+    with pytest.raises(DataError, match=r"m4.csv, line 3 \(0, series 'H2'\), column 'y': no value"):
+        gc.read(path)
+    path.write_text("name,height,x2,x3\na,1,2,3\nb,2,3,4\n")
+    with pytest.raises(DataError, match="which column to forecast"):
+        gc.read(path)

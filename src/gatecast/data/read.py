@@ -13,6 +13,7 @@ from gatecast.data.join import join as join_records
 from gatecast.data.panel import Fill, Panel
 from gatecast.data.records import Records, to_panel, to_records
 from gatecast.data.tsf import read_tsf
+from gatecast.data.wide import unfolded
 from gatecast.errors import DataError, check_choice
 
 __all__ = ["Columns", "CsvFormat", "as_panel", "read"]
@@ -28,7 +29,8 @@ def read(
     fill: Fill | str = "error",
     format: CsvFormat | None = None,
 ) -> Panel:
-    """Read series from a path (CSV and its relatives, `.tsf`, `.parquet`) or from a pandas or polars frame.
+    """Read series from a path (CSV and its relatives, `.tsf`, `.parquet`) or from a pandas or polars frame; long, or
+    wide as the M competitions publish them (one series to a row: a name, then columns V2, V3, ...).
 
     `target`, `date` and `id` name columns; without them: the date is called ds, date, time, month, ... or is the
     first column of dates (else time is the row number), the target is called y, value, close, ... or is the only
@@ -68,6 +70,7 @@ def _records(source: Any, given: Columns, form: CsvFormat, needs_target: bool = 
         table = read_parquet(path, form.date_format) if parquet else read_delimited(path, form)
     else:
         table = read_frame(source, form.date_format)
+    table = unfolded(table)
     return to_records(table, find_roles(table, given, needs_target))
 
 
