@@ -177,5 +177,5 @@ def test_known_columns_are_read_and_past_ones_refused():
     assert (one != other).all()
     with pytest.raises(SpecError, match="past columns end"):
         SamplingForecaster(2, past=["sale"])
-    with pytest.raises(SpecError, match="at least one path"):
+    with pytest.raises(SpecError, match="a path for every network"):
         Drawing(paths=0)

@@ -72,7 +72,11 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
-    tensors = {f"net.{name}": weight.numpy() for name, weight in model.net_.state_dict().items()}
+    tensors = {
+        f"net.{n}.{name}": weight.numpy()
+        for n, net in enumerate(model.nets_)
+        for name, weight in net.state_dict().items()
+    }
     drawing, log = asdict(model.drawing), model.units_.transform.log
     return tensors, {"drawing": drawing, "log": log, "context": model.context_, "seed": model.seed_}
 
@@ -121,15 +125,20 @@ def _networks(given: Given, settings: dict[str, Any], tensors: Tensors, facts: d
 
 def _sampling(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> SamplingForecaster:
     model = SamplingForecaster(facts["h"], drawing=Drawing(**facts["drawing"]), **settings)
-    own = {name.removeprefix("net."): torch.from_numpy(t) for name, t in tensors.items() if name.startswith("net.")}
-    units, inputs = own["head.weight"].shape[1], own["layer.weight_ih_l0"].shape[1]
-    if facts["context"] > MOST:
-        raise ValueError(f"a context of {facts['context']} rows")
+    if facts["context"] > MOST or model.drawing.networks > MOST:
+        raise ValueError(f"a context of {facts['context']} rows, {model.drawing.networks} networks")
     model.units_, model.context_ = fit_units(given, facts["log"]), int(facts["context"])
     model.seed_ = int(facts["seed"])
-    model.net_ = StudentNet(model.drawing.cell, inputs, units, torch.Generator())
-    model.net_.load_state_dict(own)
+    model.nets_ = tuple(_student(model.drawing.cell, tensors, f"net.{n}.") for n in range(model.drawing.networks))
     return model
+
+
+def _student(cell: str, tensors: Tensors, prefix: str) -> StudentNet:
+    own = {name.removeprefix(prefix): torch.from_numpy(t) for name, t in tensors.items() if name.startswith(prefix)}
+    units, inputs = own["head.weight"].shape[1], own["layer.weight_ih_l0"].shape[1]
+    net = StudentNet("gru" if cell == "gru" else "lstm", inputs, units, torch.Generator())
+    net.load_state_dict(own)
+    return net
 
 
 def _part(given: Given, sizes: Sizes, candidate: Candidate, prefix: str, tensors: Tensors) -> Part:

@@ -55,13 +55,14 @@ class GlobalForecaster(GlobalMethod):
         """What was derived from the data, and what was trained."""
         series = len(self.fitted().panel)
         networks: list[Any] = [net for part in self.parts_ for net in part.nets]
-        count = sum(len(net.skip) for net in networks) or 1
-        networks += [self.free_.net_] if self.free_ else []
+        count = sum(len(net.skip) for net in networks)
+        if self.free_:
+            networks, count = list(self.free_.nets_), len(self.free_.nets_)
         weights = sum(p.numel() for net in networks for p in net.parameters())
         lines = [
             f"{series} series, {self.h} steps ahead",
             *self.rules_,
-            f"{count} network{'s' if count > 1 else ''}, {weights:,} weights",
+            f"{count} networks, {weights:,} weights",
         ]
         return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from gatecast.prepare.given import Given
 from gatecast.prepare.stretches import Stretches
 from gatecast.prepare.units import fit_units
 from gatecast.train.lockstep import QUANTILES, Schedule, Tick
+from gatecast.train.members import in_parallel
 from gatecast.train.teacher import sample, train_teacher
 
 FEWEST_CONTEXT, MOST_CONTEXT = 20, 336
@@ -37,19 +38,21 @@ AT_ONCE = 16_384
 class Drawing:
     """How a `SamplingForecaster` is trained and how many paths it draws.
 
-    `noise`: on the values read in training, in units of their spread. `self_fed`: the last rows of every training
-    stretch that are forecast from the network's own draws. Both are for long free runs; 0 is DeepAR.
+    `networks` of different seeds share the paths. `noise`: on the values read in training, in units of their spread.
+    `self_fed`: the last rows of every training stretch that are forecast from own draws. Both are for long
+    free runs; 0 is DeepAR.
     """
 
     cell: Literal["gru", "lstm"] = "lstm"
     paths: int = 200
+    networks: int = 4
     noise: float = 0.0
     self_fed: int = 0
 
     def __post_init__(self) -> None:
         check_choice(self.cell, ("gru", "lstm"), "cell")
-        if self.paths < 1 or self.noise < 0 or self.self_fed < 0:
-            raise SpecError(f"{self}: expected at least one path, and no negative noise or step")
+        if not 1 <= self.networks <= self.paths or self.noise < 0 or self.self_fed < 0:
+            raise SpecError(f"{self}: expected a path for every network, and no negative noise or step")
 
 
 class SamplingForecaster(GlobalMethod):
@@ -95,7 +98,7 @@ class SamplingForecaster(GlobalMethod):
     def judged(self, folds: tuple[Fold, ...], seed: int, tick: Tick) -> tuple[Quantiles, float]:
         """Scaled errors and MASE on held-back rows, after learning what precedes all of them."""
         trial, paths = self.unfitted(), []
-        trial.drawing = replace(self.drawing, paths=min(self.drawing.paths, FEW_PATHS))
+        trial.drawing = replace(self.drawing, paths=min(self.drawing.paths, FEW_PATHS), networks=1)
         trial.train(folds[-1].known, seed, tick)
         for fold in folds:
             known = (trial.onto(fold.given.cut(cut.kept)) for cut in fold.cuts)
@@ -117,7 +120,7 @@ class SamplingForecaster(GlobalMethod):
 
     def train(self, given: Given, seed: int, tick: Tick) -> None:
         """Learn, without any calibration."""
-        tick.begin("training", steps_for(given.panel))
+        tick.begin("training", self.drawing.networks * steps_for(given.panel))
         self.given_, self.seed_ = given, seed
         log = candidates_for(given.panel)[0][-1].transform == "log"
         season = given.panel.calendar.season
@@ -125,10 +128,17 @@ class SamplingForecaster(GlobalMethod):
         self.units_ = fit_units(given, log)
         stretches = Stretches(given, self.units_, context, max(self.h, FEWEST_AHEAD))
         self.context_ = context
-        generator = torch.Generator().manual_seed(seed)
-        self.net_ = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator)
         options = (self.drawing.noise, min(self.drawing.self_fed, self.h))
-        train_teacher(self.net_, stretches, Schedule(steps_for(given.panel), BATCH), options, generator, tick)
+        schedule = Schedule(steps_for(given.panel), BATCH)
+
+        def one(number: int) -> StudentNet:
+            drawn = int(np.random.SeedSequence([seed, 4, number]).generate_state(1)[0])
+            generator = torch.Generator().manual_seed(drawn)
+            net = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator)
+            train_teacher(net, stretches, schedule, options, generator, tick)
+            return net
+
+        self.nets_ = in_parallel(one, range(self.drawing.networks))
 
     def onto(self, given: Given) -> SamplingForecaster:
         """A copy over other data."""
@@ -151,9 +161,13 @@ class SamplingForecaster(GlobalMethod):
         stretches = Stretches(self.given_, self.units_, self.context_, self.h)
         generator, found = torch.Generator().manual_seed(self.seed_), []
         everyone = torch.arange(len(self.panel_))
+        shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
         for part in everyone.split(max(1, AT_ONCE // self.drawing.paths)):
             batch = stretches.take(part, stretches.stops[part] - 1, self.h)
-            z = sample(self.net_, batch, stretches, self.drawing.paths, generator).double()
+            drawn = [
+                sample(net, batch, stretches, count, generator) for net, count in zip(self.nets_, shares, strict=True)
+            ]
+            z = torch.cat(drawn, dim=1).double()
             whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
             transform = self.units_.transform.of(part.numpy())
             found.append(transform.invert(whole.transpose(0, 1).numpy()[..., None])[..., 0].transpose(1, 0, 2))
