@@ -41,7 +41,7 @@ class GlobalForecaster(GlobalMethod):
     and why; `choices_`, `parts_`, `scores_`.
 
     >>> from gatecast.data.synthetic import sine
-    >>> model = GlobalForecaster(h=12).fit(sine(200, period=12))
+    >>> model = GlobalForecaster(h=4).fit(sine(60, period=12))
     >>> list(model.predict(level=80).columns)
     ['unique_id', 'ds', 'Gatecast', 'Gatecast-lo-80', 'Gatecast-hi-80']
     """

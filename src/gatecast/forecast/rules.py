@@ -92,5 +92,5 @@ def runs_free(given: Given, horizon: int) -> bool:
 
 
 def batch_for(sizes: Sizes) -> int:
-    """Crops in a batch: more where they are short."""
-    return 96 if sizes.stride > 1 else 32
+    """Crops in a batch: more where they are short, fewer where horizons are long."""
+    return max(32, 96 * 96 // max(96, sizes.horizon)) if sizes.stride > 1 else 32

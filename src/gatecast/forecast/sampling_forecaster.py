@@ -65,7 +65,7 @@ class SamplingForecaster(GlobalMethod):
     `prepare.stretches`.
 
     >>> from gatecast.data.synthetic import sine
-    >>> model = SamplingForecaster(h=4, drawing=Drawing(paths=20)).fit(sine(120, period=12))
+    >>> model = SamplingForecaster(h=4, drawing=Drawing(paths=20, networks=1)).fit(sine(60, period=12))
     >>> list(model.sample().columns), len(model.sample())
     (['unique_id', 'ds', 'path', 'Gatecast-sampling'], 80)
     """
