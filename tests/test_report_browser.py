@@ -15,8 +15,12 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+import gatecast as gc
 from boards import AWKWARD_MODELS, AWKWARD_TARGET, awkward, board, leaderboard
+from gatecast.forecast.global_baselines import global_method
 from gatecast.show import report
+from gatecast.show.panel_report import panel_report
+from panels import monthly
 
 pytestmark = pytest.mark.slow
 WIDTHS = (1280, 390)
@@ -81,6 +85,23 @@ def test_every_chart_draws_inside_its_box(browser: webdriver.Chrome, page: Path,
         assert len(box.find_elements(By.CSS_SELECTOR, ".mark-line path[d]")) >= 2
         assert str(box.get_attribute("aria-label")).startswith("Line chart")
         assert box.get_attribute("role") == "img"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_backtest_draws_its_charts_in_silence(browser: webdriver.Chrome, tmp_path: Path, width: int) -> None:
+    frame = monthly(series=3).replace({"unique_id": {"s0": "<b>s0</b> 'quoted'"}}).rename(columns={"y": AWKWARD_TARGET})
+    data = gc.read(frame, target=AWKWARD_TARGET)
+    found = gc.backtest(global_method("global_ridge", 6), data, gc.Origins(2))
+    open_page(browser, panel_report(found, tmp_path / "panel.html", "gatecast backtest"), width)
+    assert len(boxes(browser)) == 1 + 3
+    for box in boxes(browser):
+        drawing = box.find_element(By.CSS_SELECTOR, "svg")
+        assert 0.9 * box.size["width"] < drawing.size["width"] <= box.size["width"] + 1
+        assert len(box.find_elements(By.CSS_SELECTOR, ".mark-line path[d]")) >= 3
+    assert len(boxes(browser)[1].find_elements(By.CSS_SELECTOR, ".mark-area path[d]")) == 4
+    assert browser.get_log("browser") == []
+    assert [each for each in requests(browser) if not each.startswith(("file:", "data:"))] == []
+    assert browser.execute_script("return document.body.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

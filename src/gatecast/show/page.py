@@ -11,7 +11,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from gatecast.show.pens import theme
@@ -22,7 +22,7 @@ ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 def render(template: str, specs: list[dict[str, Any]], **facts: Any) -> bytes:
     """The page of this template, with the charts of `specs` and everything that draws them inside."""
     bundle, script = _bundle(), _asset("report.js")
-    page = _environment().from_string(_asset(template))
+    page = _environment().get_template(template)
     text = page.render(
         policy=_policy(bundle, script),
         style=Markup(_asset("report.css")),
@@ -88,7 +88,9 @@ def _asset(name: str) -> str:
 
 def _environment() -> Environment:
     """Escapes every value that is not marked as the page's own, and fails on a name that the page does not know."""
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 @cache

@@ -26,6 +26,7 @@ def panel_report(found: Backtest, path: str | Path, command: str = "") -> Path:
     table = found.scores()
     rows = [[str(row["model"]), *(number(float(row[name]), 3) for name in SCORES)] for _, row in table.iterrows()]
     facts = {
+        "kind": "backtest",
         "title": f"{found.panel.target}, {found.frame['unique_id'].nunique()} series, {found.h} steps ahead",
         "told": found.told,
         "scores": SCORES,

@@ -35,7 +35,13 @@ def report(leaderboard: Leaderboard, path: str | Path) -> Path:
         raise GatecastError("a report needs at least one board", "run `leaderboard` on a panel with a series first")
     specs: list[dict[str, Any]] = []
     boards = [_section(board, i, specs) for i, board in enumerate(leaderboard.boards, start=1)]
-    facts = {"title": _title(leaderboard), "sentence": wording.sentence, "boards": boards, "run": leaderboard}
+    facts = {
+        "kind": "report",
+        "title": _title(leaderboard),
+        "sentence": wording.sentence,
+        "boards": boards,
+        "run": leaderboard,
+    }
     return write_atomic(Path(path), render("report.html", specs, **facts))
 
 

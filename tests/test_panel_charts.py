@@ -1,0 +1,51 @@
+"""Charts of a backtest: what is drawn, in which numbers, and what is refused."""
+
+import numpy as np
+import pytest
+
+from gatecast.errors import GatecastError
+from gatecast.forecast.global_baselines import global_method
+from gatecast.judge.backtest import backtest
+from gatecast.prepare.split import Origins
+from gatecast.show.panel_charts import panel_forecast_chart, score_by_step_chart
+from gatecast.show.panel_report import panel_report
+from panels import monthly
+
+
+@pytest.fixture(scope="module")
+def found():
+    return backtest(global_method("global_ridge", 4), monthly(series=3), Origins(2))
+
+
+def records(chart):
+    return [rows for rows in chart.to_dict()["datasets"].values() if rows]
+
+
+def test_a_series_is_drawn_with_the_forecast_and_the_bounds_of_every_origin(found):
+    own = found.frame[found.frame["unique_id"] == "s1"]
+    drawn = records(panel_forecast_chart(found, "s1"))
+    lines = [rows for rows in drawn if rows[0].get("model") == "global_ridge"]
+    assert [row["value"] for rows in lines for row in rows] == pytest.approx(own["global_ridge"].tolist(), rel=1e-5)
+    bands = [rows for rows in drawn if "y1" in rows[0]]
+    low, high = ([row[side] for rows in bands[::2] for row in rows] for side in ("y0", "y1"))
+    np.testing.assert_allclose(low, own["global_ridge-lo-80"], rtol=1e-5)
+    np.testing.assert_allclose(high, own["global_ridge-hi-80"], rtol=1e-5)
+    truth = next(rows for rows in drawn if rows[0].get("model") == "observed")
+    assert len(truth) == 3 * 4 + 8
+
+
+def test_scores_by_step_are_those_of_the_table(found):
+    drawn = max(records(score_by_step_chart(found, "CRPS")), key=len)
+    table = found.scores(["step"]).pivot(index="step", columns="model", values="CRPS")
+    for i, name in enumerate(found.models):
+        np.testing.assert_allclose([row[f"y{i}"] for row in drawn], table[name], rtol=1e-5)
+
+
+def test_unknown_names_are_refused_and_the_page_is_whole(found, tmp_path):
+    with pytest.raises(GatecastError, match="no series 's9'"):
+        panel_forecast_chart(found, "s9")
+    with pytest.raises(GatecastError, match="no model 'gru'"):
+        panel_forecast_chart(found, "s1", "gru")
+    text = panel_report(found, tmp_path / "r.html", "gatecast <backtest>").read_text()
+    assert "Gatecast backtest" in text and "gatecast &lt;backtest&gt;" in text and text.count('class="chart"') == 4
+    assert all(skill.verdict in text for skill in found.skills())
