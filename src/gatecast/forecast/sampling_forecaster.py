@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.bands import Scores
-from gatecast.forecast.folds import Fold, Quantiles, held_back_folds
+from gatecast.forecast.folds import Fold, Quantiles, Series, held_back_folds
 from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.rules import UNITS, candidates_for, steps_for
 from gatecast.nn.student import StudentNet
@@ -102,7 +102,7 @@ class SamplingForecaster(GlobalMethod):
         trial.train(folds[-1].known, seed, tick)
         for fold in folds:
             known = (trial.onto(fold.given.cut(cut.kept)) for cut in fold.cuts)
-            paths.append([each.quantiles()[cut.judged] for each, cut in zip(known, fold.cuts, strict=True)])
+            paths.append([each.quantiles(cut.judged) for each, cut in zip(known, fold.cuts, strict=True)])
         joined = [np.concatenate(each) for each in paths]
         errors = [fold.errors(path) for fold, path in zip(folds, joined, strict=True)]
         mase = float(np.mean([fold.mase(path) for fold, path in zip(folds, joined, strict=True)]))
@@ -152,17 +152,17 @@ class SamplingForecaster(GlobalMethod):
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return self.quantiles()
 
-    def quantiles(self) -> Float64[np.ndarray, "S K Q"]:
-        """The quantiles of the paths."""
-        return np.quantile(self._drawn(), QUANTILES, axis=1).transpose(1, 2, 0)
+    def quantiles(self, series: Series | None = None) -> Float64[np.ndarray, "V K Q"]:
+        """The quantiles of the paths of some series, or of all."""
+        return np.quantile(self._drawn(series), QUANTILES, axis=1).transpose(1, 2, 0)
 
-    def _drawn(self) -> Float64[np.ndarray, "S n K"]:
-        """Paths after the end of every series, in original units."""
+    def _drawn(self, series: Series | None = None) -> Float64[np.ndarray, "V n K"]:
+        """Paths after the end of these series, in original units."""
         stretches = Stretches(self.given_, self.units_, self.context_, self.h)
         generator, found = torch.Generator().manual_seed(self.seed_), []
-        everyone = torch.arange(len(self.panel_))
+        chosen = np.arange(len(self.panel_)) if series is None else series
         shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
-        for part in everyone.split(max(1, AT_ONCE // self.drawing.paths)):
+        for part in torch.from_numpy(chosen).split(max(1, AT_ONCE // self.drawing.paths)):
             batch = stretches.take(part, stretches.stops[part] - 1, self.h)
             drawn = [
                 sample(net, batch, stretches, count, generator) for net, count in zip(self.nets_, shares, strict=True)
