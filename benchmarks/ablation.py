@@ -19,8 +19,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from gatecast.forecast import candidates, global_forecaster, rules
-from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.panels import candidates, direct, rules
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.nn.correction import Corrections
 from gatecast.prepare.crops import Crop, Crops
 from gatecast.train import lockstep
@@ -54,7 +54,7 @@ def _only(name: str) -> Switch:
         found, why = usual(panel)
         return tuple(each for each in found if each.name == name) or found, why
 
-    return lambda: patch.object(global_forecaster, "candidates_for", chosen)
+    return lambda: patch.object(direct, "candidates_for", chosen)
 
 
 def _defaults(**changed: float) -> Switch:
@@ -91,7 +91,7 @@ SWITCHES: dict[str, Switch] = {
     "scale/gru alone": _only("scale/gru"),
     "log/lstm alone": _only("log/lstm"),
     "two networks": lambda: patch.object(candidates, "members_for", lambda kept: 1),
-    "with the recursive rival": lambda: patch.object(global_forecaster, "runs_free", rules.runs_free),
+    "with the recursive rival": lambda: patch.object(direct, "runs_free", rules.runs_free),
 }
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     for name, switch in SWITCHES.items():
         cells = []
         for task in tasks:
-            with patch.object(global_forecaster, "runs_free", lambda given, h: False), switch():
+            with patch.object(direct, "runs_free", lambda given, h: False), switch():
                 cells.append(np.mean([score(task, seed) for seed in range(options.seeds)]))
         print(name.ljust(26), *(f"{cell:10.4f}" for cell in cells), flush=True)
 

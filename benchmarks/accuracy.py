@@ -27,8 +27,8 @@ from rolling import ROLLS, measure_rolling
 from tables import table
 
 from gatecast.data.panel import Panel
-from gatecast.forecast.bands import between
-from gatecast.forecast.global_baselines import global_method
+from gatecast.forecast.panels.bands import between
+from gatecast.forecast.panels.baselines import global_method
 from gatecast.judge.panel_scores import PROBABILITIES, row_scores
 from gatecast.train.lockstep import MEDIAN, QUANTILES
 from panels import TASKS, Array, Task, load

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from rolling import ROLLS
 
-from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.global_method import GlobalMethod
-from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
+from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.judge.panel_scores import PROBABILITIES, SCORES, row_scores
 from gatecast.prepare.split import Origins
 from panels import TASKS, load

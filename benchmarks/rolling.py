@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gatecast.forecast.global_baselines import global_method
+from gatecast.forecast.panels.baselines import global_method
 from gatecast.judge.panel_scores import PROBABILITIES, row_scores
 from gatecast.prepare.scale import seasonal_differences
 from gatecast.prepare.split import Origins

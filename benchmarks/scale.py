@@ -37,7 +37,7 @@ def panel(count: int) -> Panel:
 
 def one(count: int) -> None:
     """Fit and predict, then print series, seconds of fit and of predict, and peak memory."""
-    from gatecast.forecast.global_forecaster import GlobalForecaster
+    from gatecast.forecast.panels.direct import GlobalForecaster
 
     data = panel(count)
     clock = [time.perf_counter()]

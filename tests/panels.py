@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from gatecast.forecast import rules
+from gatecast.forecast.panels import rules
 
 
 def shorten(patch, steps=20):

@@ -9,7 +9,7 @@ from scipy import integrate, stats
 from gatecast.data.read import read
 from gatecast.data.synthetic import ramp, sine
 from gatecast.errors import DataError, SpecError
-from gatecast.forecast.global_baselines import METHODS, global_method
+from gatecast.forecast.panels.baselines import METHODS, global_method
 from gatecast.judge.backtest import Skill, backtest, block_bootstrap
 from gatecast.judge.panel_scores import GRID, PROBABILITIES, row_scores
 from gatecast.prepare.split import Origins, origins

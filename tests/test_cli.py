@@ -341,7 +341,7 @@ def test_a_multi_step_head_forecasts_in_one_pass(prices, tmp_path, capsys):
 
 
 def test_fit_and_predict_many_series(tmp_path, capsys, monkeypatch):
-    from gatecast.forecast import rules
+    from gatecast.forecast.panels import rules
 
     monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
     monkeypatch.setattr(rules, "MOST_STEPS", 5)
@@ -378,7 +378,7 @@ def write_panel(folder):
 
 
 def test_covariates_from_files(tmp_path, capsys, monkeypatch):
-    from gatecast.forecast import rules
+    from gatecast.forecast.panels import rules
 
     monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
     monkeypatch.setattr(rules, "MOST_STEPS", 5)
@@ -396,7 +396,7 @@ def test_covariates_from_files(tmp_path, capsys, monkeypatch):
 
 
 def test_a_backtest_and_a_run_of_many_series(tmp_path, capsys, monkeypatch):
-    from gatecast.forecast import rules
+    from gatecast.forecast.panels import rules
 
     monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
     monkeypatch.setattr(rules, "MOST_STEPS", 5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gatecast.errors import GatecastError
-from gatecast.forecast.global_baselines import global_method
+from gatecast.forecast.panels.baselines import global_method
 from gatecast.judge.backtest import backtest
 from gatecast.prepare.split import Origins
 from gatecast.show.panel_charts import panel_forecast_chart, score_by_step_chart

@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 import gatecast as gc
 from boards import AWKWARD_MODELS, AWKWARD_TARGET, awkward, board, leaderboard
-from gatecast.forecast.global_baselines import global_method
+from gatecast.forecast.panels.baselines import global_method
 from gatecast.show import report
 from gatecast.show.panel_report import panel_report
 from panels import monthly

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from gatecast.explain.gates import gates
     from gatecast.forecast.baselines import Baseline
     from gatecast.forecast.forecaster import Forecaster
-    from gatecast.forecast.global_forecaster import GlobalForecaster
+    from gatecast.forecast.panels.direct import GlobalForecaster
+    from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
     from gatecast.forecast.plan import Recipe
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
     from gatecast.forecast.ridge import Ridge
-    from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
     from gatecast.judge.backtest import backtest
     from gatecast.judge.leaderboard import leaderboard
     from gatecast.prepare.split import Origins
@@ -68,9 +68,9 @@ _HOMES = {
     "Baseline": "forecast.baselines",
     "Ridge": "forecast.ridge",
     "Forecaster": "forecast.forecaster",
-    "GlobalForecaster": "forecast.global_forecaster",
-    "SamplingForecaster": "forecast.sampling_forecaster",
-    "Drawing": "forecast.sampling_forecaster",
+    "GlobalForecaster": "forecast.panels.direct",
+    "SamplingForecaster": "forecast.panels.sampling",
+    "Drawing": "forecast.panels.sampling",
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",

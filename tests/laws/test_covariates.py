@@ -9,7 +9,7 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.save import load, save
 from gatecast.errors import DataError, ForecastError, SpecError
-from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import cut_back

@@ -12,8 +12,8 @@ from gatecast.data.read import read
 from gatecast.edge import container
 from gatecast.edge.save import KIND, load, save
 from gatecast.errors import DataError, ForecastError, ModelFileError, SpecError
-from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.rules import batch_for, candidates_for, sizes_for, steps_for
+from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.rules import batch_for, candidates_for, sizes_for, steps_for
 from gatecast.prepare.given import bare
 from gatecast.train.lockstep import QUANTILES
 from panels import monthly, shorten

@@ -10,8 +10,8 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.save import load, save
 from gatecast.errors import SpecError
-from gatecast.forecast.global_baselines import GlobalRidge
-from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
+from gatecast.forecast.panels.baselines import GlobalRidge
+from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.nn.student import StudentNet, draw, student_loss
 from gatecast.prepare.given import bare
 from gatecast.prepare.stretches import Stretches

@@ -24,7 +24,7 @@ from gatecast.errors import DataError, FitError, ForecastError, GatecastError, M
 if TYPE_CHECKING:
     from gatecast.edge import panel_jobs
     from gatecast.forecast.forecaster import Forecaster
-    from gatecast.forecast.global_forecaster import GlobalForecaster
+    from gatecast.forecast.panels.direct import GlobalForecaster
 
 INTERRUPTED = 130
 NO_LIMIT = 10_000
@@ -279,7 +279,7 @@ def predict(
     from gatecast.edge import exports, inputs, jobs, panel_jobs
     from gatecast.edge.cells import frame_csv
     from gatecast.edge.save import load
-    from gatecast.forecast.global_forecaster import GlobalForecaster
+    from gatecast.forecast.panels.direct import GlobalForecaster
     from gatecast.show.files import write_atomic
 
     jobs.use_threads(session.threads)

@@ -15,7 +15,7 @@ import pandas as pd
 from gatecast.data.panel import Panel
 from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
-from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores

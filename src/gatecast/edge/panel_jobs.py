@@ -20,7 +20,7 @@ from gatecast.edge.inputs import open_series
 from gatecast.edge.options import Layout, Network, Source
 from gatecast.edge.progress import counting
 from gatecast.errors import SpecError
-from gatecast.forecast.global_forecaster import GlobalForecaster
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.plan import AUTO
 from gatecast.judge.backtest import Backtest, backtest
 from gatecast.prepare.split import Origins

@@ -17,8 +17,8 @@ from gatecast.edge.save_global import pack, unpack
 from gatecast.errors import GatecastError, ModelFileError
 from gatecast.forecast.build import empty_network
 from gatecast.forecast.forecaster import Forecaster
-from gatecast.forecast.global_method import GlobalMethod
 from gatecast.forecast.intervals import Calibration
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.plan import Plan, Recipe, Settled
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import Network

@@ -13,13 +13,13 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.container import Tensors
 from gatecast.errors import SpecError
-from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Choice, Part, crops_of, untrained
-from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.global_method import GlobalMethod
-from gatecast.forecast.rules import Candidate
-from gatecast.forecast.sampling_forecaster import Drawing, SamplingForecaster
-from gatecast.forecast.statics import Fact, Statics
+from gatecast.forecast.panels.bands import Scores
+from gatecast.forecast.panels.candidates import Choice, Part, crops_of, untrained
+from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.rules import Candidate
+from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
+from gatecast.forecast.panels.statics import Fact, Statics
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.crops import Sizes
 from gatecast.prepare.given import Given

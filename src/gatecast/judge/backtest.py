@@ -12,8 +12,8 @@ import pandas as pd
 from jaxtyping import Float64
 
 from gatecast.data.panel import Panel
-from gatecast.forecast.global_baselines import global_method
-from gatecast.forecast.global_method import GlobalMethod
+from gatecast.forecast.panels.baselines import global_method
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.judge.panel_scores import PROBABILITIES, SCORES, row_scores
 from gatecast.prepare.split import Origins
 from gatecast.train.lockstep import Tick

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from gatecast.errors import SpecError, did_you_mean
-from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Part, make_parts
-from gatecast.forecast.classics import CLASSICS, Classic
-from gatecast.forecast.folds import held_back_folds
-from gatecast.forecast.global_forecaster import GlobalForecaster
-from gatecast.forecast.global_method import GlobalMethod
-from gatecast.forecast.rules import candidates_for, sizes_for
-from gatecast.forecast.sampling_forecaster import SamplingForecaster
+from gatecast.forecast.panels.bands import Scores
+from gatecast.forecast.panels.candidates import Part, make_parts
+from gatecast.forecast.panels.classics import CLASSICS, Classic
+from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.folds import held_back_folds
+from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.rules import candidates_for, sizes_for
+from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
 from gatecast.train.lockstep import QUANTILES, Tick

@@ -15,8 +15,8 @@ from joblib import Parallel, delayed
 from gatecast.data.calendar import Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
-from gatecast.forecast.bands import Scores, probabilities
-from gatecast.forecast.covariates import Covariates
+from gatecast.forecast.panels.bands import Scores, probabilities
+from gatecast.forecast.panels.covariates import Covariates
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from gatecast.forecast.folds import Fold, Quantiles
-from gatecast.forecast.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
+from gatecast.forecast.panels.folds import Fold, Quantiles
+from gatecast.forecast.panels.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.exogenous import Exogenous

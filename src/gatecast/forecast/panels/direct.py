@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.errors import DataError
-from gatecast.forecast.bands import Scores
-from gatecast.forecast.candidates import Judged, Part, judge, train_parts
-from gatecast.forecast.folds import Fold, held_back_folds
-from gatecast.forecast.global_method import GlobalMethod, Scale
-from gatecast.forecast.rules import candidates_for, runs_free, sizes_for
-from gatecast.forecast.sampling_forecaster import SamplingForecaster
+from gatecast.forecast.panels.bands import Scores
+from gatecast.forecast.panels.candidates import Judged, Part, judge, train_parts
+from gatecast.forecast.panels.folds import Fold, held_back_folds
+from gatecast.forecast.panels.method import GlobalMethod, Scale
+from gatecast.forecast.panels.rules import candidates_for, runs_free, sizes_for
+from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick

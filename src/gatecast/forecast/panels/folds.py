@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.errors import DataError
-from gatecast.forecast.bands import spread
+from gatecast.forecast.panels.bands import spread
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import Cut, cut_back, horizon_after

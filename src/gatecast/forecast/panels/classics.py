@@ -10,8 +10,8 @@ import pandas as pd
 from jaxtyping import Float64
 
 from gatecast.errors import SpecError
-from gatecast.forecast.bands import Scores
-from gatecast.forecast.global_method import GlobalMethod
+from gatecast.forecast.panels.bands import Scores
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
 from gatecast.train.lockstep import QUANTILES, Tick

@@ -12,7 +12,7 @@ from gatecast.data.calendar import Calendar, Times
 from gatecast.data.panel import Panel, time_text
 from gatecast.data.read import read
 from gatecast.errors import DataError, ForecastError, SpecError
-from gatecast.forecast.statics import Statics, fit_statics
+from gatecast.forecast.panels.statics import Statics, fit_statics
 from gatecast.prepare.fill import regular
 from gatecast.prepare.given import Given
 

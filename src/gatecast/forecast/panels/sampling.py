@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float64
 
 from gatecast.errors import SpecError, check_choice
-from gatecast.forecast.bands import Scores
-from gatecast.forecast.folds import Fold, Quantiles, Series, held_back_folds
-from gatecast.forecast.global_method import GlobalMethod
-from gatecast.forecast.rules import UNITS, candidates_for, steps_for
+from gatecast.forecast.panels.bands import Scores
+from gatecast.forecast.panels.folds import Fold, Quantiles, Series, held_back_folds
+from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.rules import UNITS, candidates_for, steps_for
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.given import Given
 from gatecast.prepare.stretches import Stretches

@@ -1,0 +1,1 @@
+"""Models of whole panels: frames in, frames out, calibrated quantiles, rolling origins."""
