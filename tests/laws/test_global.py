@@ -8,13 +8,14 @@ import polars as pl
 import pytest
 
 from gatecast.data.calendar import Calendar
+from gatecast.data.panel import Panel
 from gatecast.data.read import read
 from gatecast.edge import container
 from gatecast.edge.save import KIND, load, save
 from gatecast.errors import DataError, ForecastError, ModelFileError, SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
-from gatecast.forecast.panels.rules import batch_for, candidates_for, sizes_for, steps_for
-from gatecast.prepare.given import bare
+from gatecast.forecast.panels.rules import batch_for, candidates_for, runs_free, sizes_for, steps_for
+from gatecast.prepare.given import Given, bare
 from gatecast.train.lockstep import QUANTILES
 from panels import monthly, shorten
 
@@ -299,3 +300,36 @@ def test_origins_without_refit_read_the_whole_panel_and_give_what_each_would_giv
     assert (wild.loc[found["cutoff"] == first, "Gatecast"] == found.loc[found["cutoff"] == first, "Gatecast"]).all()
     assert (wild.loc[wild.index >= 60, "Gatecast"] == found.loc[found.index >= 60, "Gatecast"]).all()
     assert found["cutoff"].nunique() == 3 and len(found) == 90
+
+
+# season, horizon, past columns -> whether the recursive network competes
+FREE = {
+    (12, 13, 0): True,
+    (12, 14, 0): False,
+    (1, 13, 0): True,
+    (24, 16, 0): True,
+    (24, 17, 0): False,
+    (12, 6, 1): False,
+}
+
+
+@pytest.mark.parametrize(("given", "free"), FREE.items())
+def test_a_recursive_network_competes_over_a_season_or_so(given, free):
+    season, h, past = given
+    columns = ("y", "rain")[: 1 + past]
+    panel = Panel(
+        np.ones((9, len(columns))), np.arange(9), np.array([0, 9]), ("a",), columns, Calendar("step", period=season)
+    )
+    assert runs_free(Given(panel, np.zeros((1, h, 0)), np.zeros((1, 0))), h) == free
+
+
+def test_the_recursive_network_forecasts_where_it_was_better_and_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr("gatecast.forecast.panels.direct.CLEARLY", np.inf)
+    model = fitted(h=3)
+    assert "(chosen)" in model.rules_[2] and not model.parts_
+    found = model.predict(level=80)
+    pd.testing.assert_frame_equal(load(save(model, tmp_path / "m.gatecast")).predict(level=80), found, check_exact=True)
+    newest = FRAME.assign(y=FRAME["y"].where(FRAME.duplicated("unique_id", keep="last"), 2 * FRAME["y"]))
+    assert (model.predict(newest)["Gatecast"] != found["Gatecast"]).all()
+    once = model.cross_validation(FRAME, n_windows=2, step_size=2, refit=False)
+    assert len(once) == 30 and np.isfinite(once["Gatecast"]).all()

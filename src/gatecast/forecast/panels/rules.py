@@ -21,6 +21,8 @@ MOST_LOOKBACK = 1344
 """Rows that a network of long seasons reads, unless two seasons are longer."""
 MOST_FREE = 64
 """Two seasons and a horizon of no more rows than this are walked row by row for a second opinion."""
+FREE_STEPS = 13
+"""Without a season, free runs of at most so many steps are tried."""
 DAY_LONG = 24
 """From this season on, the network steps from season to season and not from row to row."""
 
@@ -87,8 +89,9 @@ def steps_for(panel: Panel) -> int:
 
 
 def runs_free(given: Given, horizon: int) -> bool:
-    """Whether a recursive network competes: without past columns, and where a free run and its context are short."""
-    return not given.past and 2 * given.panel.calendar.season + horizon <= MOST_FREE
+    """Whether a recursive network competes: without past columns, over one season or so, where its context is short."""
+    season = given.panel.calendar.season
+    return not given.past and horizon <= max(season, FREE_STEPS) and 2 * season + horizon <= MOST_FREE
 
 
 def batch_for(sizes: Sizes) -> int:
