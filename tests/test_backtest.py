@@ -51,6 +51,12 @@ def test_counters_have_no_common_date_and_too_many_windows_are_an_error():
         origins(ramp(9), 3, Origins(4, 2))
 
 
+def test_no_origin_and_no_step_are_refused():
+    for wrong in ({"n_windows": 0}, {"step_size": 0}):
+        with pytest.raises(SpecError, match="at least one window"):
+            Origins(**wrong)
+
+
 # -- scores -----------------------------------------------------------------------------------------------------------
 
 

@@ -368,6 +368,20 @@ def test_fit_and_predict_many_series(tmp_path, capsys, monkeypatch):
     assert list(pd.read_csv(out).columns[3:]) == ["Gatecast-q-0.5", "Gatecast-q-0.9"]
 
 
+def test_a_recursive_model_is_predicted_with_too(tmp_path, capsys, monkeypatch):
+    from gatecast.forecast.panels import rules
+
+    monkeypatch.setattr(rules, "FEWEST_STEPS", 5)
+    monkeypatch.setattr(rules, "MOST_STEPS", 5)
+    write_panel(tmp_path)
+    model = gc.SamplingForecaster(2, target="y", drawing=gc.Drawing(paths=8)).fit(tmp_path / "panel.csv")
+    gc.save(model, tmp_path / "m.gatecast")
+    assert main(["predict", str(tmp_path / "m.gatecast"), "--level", "50"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "unique_id,ds,Gatecast-sampling,Gatecast-sampling-lo-50,Gatecast-sampling-hi-50"
+    assert len(lines) == 1 + 3 * 2
+
+
 def write_panel(folder):
     """A panel file with a past and a known-future column, what is known ahead, and facts."""
     rows = [f"{n},{i},{10 + k + i % 4},{i % 3},{i % 2}" for k, n in enumerate("bac") for i in range(60)]

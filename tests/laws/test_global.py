@@ -324,7 +324,7 @@ def test_a_recursive_network_competes_over_a_season_or_so(given, free):
 
 
 def test_the_recursive_network_forecasts_where_it_was_better_and_is_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr("gatecast.forecast.panels.direct.CLEARLY", np.inf)
+    monkeypatch.setattr("gatecast.forecast.panels.direct.RIVAL_SHARE", np.inf)
     model = fitted(h=3)
     assert "(chosen)" in model.rules_[2] and not model.parts_
     found = model.predict(level=80)

@@ -279,12 +279,12 @@ def predict(
     from gatecast.edge import exports, inputs, jobs, panel_jobs
     from gatecast.edge.cells import frame_csv
     from gatecast.edge.save import load
-    from gatecast.forecast.panels.direct import GlobalForecaster
+    from gatecast.forecast.panels.method import GlobalMethod
     from gatecast.show.files import write_atomic
 
     jobs.use_threads(session.threads)
     fitted = load(model)
-    if isinstance(fitted, GlobalForecaster):
+    if isinstance(fitted, GlobalMethod):
         asked = panel_jobs.Asked(h, data, ahead, static, {"level": level, "quantiles": quantiles})
         frame = panel_jobs.panel_forecast(fitted, asked, layout)
         text, document = frame_csv(frame), exports.panel_json(fitted, frame)

@@ -16,6 +16,7 @@ from gatecast.data.panel import Panel
 from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
@@ -68,7 +69,7 @@ def forecast_json(forecast: Forecast) -> str:
     return dumps({"schema": SCHEMA, "gatecast": version("gatecast"), **about, "forecast": records})
 
 
-def panel_json(model: GlobalForecaster, frame: pd.DataFrame) -> str:
+def panel_json(model: GlobalMethod, frame: pd.DataFrame) -> str:
     """Forecasts of many series beyond the data as a JSON document."""
     records = [
         {"unique_id": row[0], "ds": time_json(time), **dict(zip(frame.columns[2:], map(_number, row[2:]), strict=True))}

@@ -21,6 +21,7 @@ from gatecast.edge.options import Layout, Network, Source
 from gatecast.edge.progress import counting
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.plan import AUTO
 from gatecast.judge.backtest import Backtest, backtest
 from gatecast.prepare.split import Origins
@@ -68,7 +69,7 @@ def global_forecaster(spec: str, options: Network, settings: dict[str, Any]) -> 
     return GlobalForecaster(**settings)
 
 
-def panel_forecast(model: GlobalForecaster, asked: Asked, layout: Layout) -> pd.DataFrame:
+def panel_forecast(model: GlobalMethod, asked: Asked, layout: Layout) -> pd.DataFrame:
     """The forecasts of many series, with the bounds that were asked for."""
     wanted = {name: _figures(name, text) for name, text in asked.bounds.items() if text}
     newer = open_panel(asked.data, Source(target=model.panel_.target), layout)[0] if asked.data else None

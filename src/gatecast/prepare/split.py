@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.data.panel import Panel, When, as_time, time_text
-from gatecast.errors import DataError, check_choice
+from gatecast.errors import DataError, SpecError, check_choice
 
 By = Literal["auto", "date", "series"]
 
@@ -108,6 +108,10 @@ class Origins:
     n_windows: int = 1
     step_size: int | None = None
     by: By = "auto"
+
+    def __post_init__(self) -> None:
+        if self.n_windows < 1 or (self.step_size is not None and self.step_size < 1):
+            raise SpecError(f"{self}: expected at least one window, and a step of at least one row")
 
 
 def kind_of_cut(name: str) -> By:

@@ -83,9 +83,9 @@ class Stretches:
         variance = ((context - mean[:, None]) ** 2 * known).sum(1) / known.sum(1).clamp(min=1)
         scale = torch.maximum(variance.sqrt(), self._floor[series])
         scaled = ((z - centre[:, None]) / scale[:, None]).clamp(-CLIP, CLIP).float() * (at >= lo)
-        rows = at[:, self.season :] - lo + (lo + series[:, None] * self._ahead)  # series are longer by what is ahead
-        last = hi + series[:, None] * self._ahead + self._ahead - 1
-        facts = self._facts[torch.minimum(torch.maximum(rows, lo + series[:, None] * self._ahead), last)]
+        longer = series[:, None] * self._ahead  # by what is ahead of the series before
+        rows = torch.minimum(torch.maximum(at[:, self.season :], lo), hi + self._ahead - 1)
+        facts = self._facts[rows + longer]
         there = self._known[torch.minimum(torch.maximum(at, lo), hi - 1)] & inside
         return Stretch(scaled, facts, there[:, self.season :], centre, scale)
 

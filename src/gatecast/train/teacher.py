@@ -10,8 +10,6 @@ from gatecast.nn.student import StudentNet, draw, student_loss
 from gatecast.prepare.stretches import Stretch, Stretches
 from gatecast.train.lockstep import Schedule, Tick
 
-AVERAGE = 0.99
-
 
 def train_teacher(
     net: StudentNet,
@@ -41,7 +39,7 @@ def train_teacher(
         torch.nn.utils.clip_grad_norm_(moving, schedule.clip, foreach=True)
         optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(average, moving, 1 - min(AVERAGE, (step + 1) / (step + 10)))
+            torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
         tick.step()
     with torch.no_grad():
         torch._foreach_copy_(moving, average)

@@ -19,7 +19,7 @@ from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick
 
-CLEARLY = 1.0
+RIVAL_SHARE = 1.0
 """The recursive network forecasts where its MASE on the held-back rows is below this share of the direct ones'."""
 PLACES = 200_000
 """Horizon steps that are forecast at once where nothing is learned anew: bounds memory."""
@@ -33,7 +33,7 @@ class GlobalForecaster(GlobalMethod):
     anchors learns its correction and the quantiles around it under the pinball loss. Candidates (logarithm or not, GRU
     or LSTM) and the number of training steps are chosen on the last two horizons of every series (one, where series
     are short); then the kept ones are trained again on everything, and the forecast is the median over all networks.
-    A recursive network (see `SamplingForecaster`) forecasts in their place where it was clearly better there.
+    A recursive network (see `SamplingForecaster`) forecasts in their place where it was better there.
     Intervals are the networks' own quantiles, calibrated on the held-back horizons.
 
     `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). `past`, `future`:
@@ -76,7 +76,7 @@ class GlobalForecaster(GlobalMethod):
             free = SamplingForecaster(self.h, season=self.season, **self.covariates.named())
             errors, mase = free.judged(folds, seed, tick)
         self.choices_, self.free_, self.parts_ = judged.choices, None, ()
-        if free and mase < CLEARLY * judged.mase:
+        if free and mase < RIVAL_SHARE * judged.mase:
             free.train(given, seed, tick)
             self.free_ = free
         else:

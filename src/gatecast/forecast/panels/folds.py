@@ -67,16 +67,15 @@ class Fold(NamedTuple):
         return float(np.mean((errors.sum(axis=1) / known.sum(axis=1).clip(1))[judged])) if judged.any() else 0.0
 
 
-def held_back_folds(given: Given, h: int, seed: int, most: int = 2, origins: int = JUDGED) -> tuple[Fold, ...]:
+def held_back_folds(given: Given, h: int, seed: int, most: int = 2) -> tuple[Fold, ...]:
     """The end of every series, and the rows before it where half as many series are long enough for that.
 
-    A fold is one horizon, or more rows of long series, with a forecast from each that has a horizon after it, or from
-    at most so many `origins`. Raises
+    A fold is one horizon, or more rows of long series, with a forecast from each that has a horizon after it. Raises
     DataError where no series is long enough for one.
     """
     usual = int(np.median(np.diff(given.panel.indptr)))
     held = max(h, min(usual // HELD_SHARE, MOST_HELD))
-    folds = [_fold(given, h, (held, window, origins), seed) for window in range(1, most + 1)]
+    folds = [_fold(given, h, (held, window), seed) for window in range(1, most + 1)]
     if not len(folds[0].truth):
         longest = int(np.diff(given.panel.indptr).max())
         raise DataError(
@@ -86,9 +85,9 @@ def held_back_folds(given: Given, h: int, seed: int, most: int = 2, origins: int
     return tuple(fold for fold in folds if 2 * len(fold.truth) >= len(folds[0].truth))
 
 
-def _fold(given: Given, h: int, rows: tuple[int, int, int], seed: int) -> Fold:
-    """The `rows[1]`-th block of `rows[0]` rows from the end, with at most `rows[2]` origins."""
-    held, window, origins = rows
+def _fold(given: Given, h: int, rows: tuple[int, int], seed: int) -> Fold:
+    """The `rows[1]`-th block of `rows[0]` rows from the end."""
+    held, window = rows
     season = given.panel.calendar.season
     for least in (2 * season, season + 1, FEWEST_ROWS):
         kept, judged = cut_back(given.panel, held * window, max(least, FEWEST_ROWS))
@@ -96,7 +95,7 @@ def _fold(given: Given, h: int, rows: tuple[int, int, int], seed: int) -> Fold:
             break
     if len(judged) > JUDGED:
         judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
-    count = max(1, min(held - h + 1, JUDGED // max(1, len(judged)), origins))
+    count = max(1, min(held - h + 1, JUDGED // max(1, len(judged))))
     later = np.unique(np.linspace(0, held - h, count).astype(np.int64))
     able = np.isin(np.arange(len(kept)), judged)
     cuts = tuple(Cut(np.where(able, kept + rows, kept), judged) for rows in later)

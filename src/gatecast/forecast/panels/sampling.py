@@ -26,8 +26,6 @@ FEWEST_CONTEXT, MOST_CONTEXT = 20, 336
 FEWEST_AHEAD = 24
 """Training stretches reach at least so many rows past their context."""
 BATCH = 64
-FEW_ORIGINS = 4
-"""A fold of long series is judged from so many origins: free runs cost time."""
 FEW_PATHS = 100
 """Paths that are drawn to judge."""
 AT_ONCE = 16_384
@@ -97,19 +95,16 @@ class SamplingForecaster(GlobalMethod):
 
     def judged(self, folds: tuple[Fold, ...], seed: int, tick: Tick) -> tuple[Quantiles, float]:
         """Scaled errors and MASE on held-back rows, after learning what precedes all of them."""
-        trial, paths = self.unfitted(), []
+        trial = self.unfitted()
         trial.drawing = replace(self.drawing, paths=min(self.drawing.paths, FEW_PATHS), networks=1)
         trial.train(folds[-1].known, seed, tick)
-        for fold in folds:
-            known = (trial.onto(fold.given.cut(cut.kept)) for cut in fold.cuts)
-            paths.append([each.quantiles(cut.judged) for each, cut in zip(known, fold.cuts, strict=True)])
-        joined = [np.concatenate(each) for each in paths]
-        errors = [fold.errors(path) for fold, path in zip(folds, joined, strict=True)]
-        mase = float(np.mean([fold.mase(path) for fold, path in zip(folds, joined, strict=True)]))
-        return np.concatenate(errors), mase
+        trial.given_ = folds[0].given  # later origins read the whole panel in place, in the units of the first
+        pairs = [(fold, trial.quantiles(fold.places)) for fold in folds]
+        mase = float(np.mean([fold.mase(paths) for fold, paths in pairs]))
+        return np.concatenate([fold.errors(paths) for fold, paths in pairs]), mase
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
-        errors, _ = self.judged(held_back_folds(given, self.h, seed, horizons, FEW_ORIGINS), seed, tick)
+        errors, _ = self.judged(held_back_folds(given, self.h, seed, horizons), seed, tick)
         self.train(given, seed, tick)
         return Scores(errors)
 
@@ -152,18 +147,19 @@ class SamplingForecaster(GlobalMethod):
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return self.quantiles()
 
-    def quantiles(self, series: Series | None = None) -> Float64[np.ndarray, "V K Q"]:
-        """The quantiles of the paths of some series, or of all."""
-        return np.quantile(self._drawn(series), QUANTILES, axis=1).transpose(1, 2, 0)
+    def quantiles(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V K Q"]:
+        """The quantiles of the paths from some places (series and flat rows), or from the end of every series."""
+        return np.quantile(self._drawn(places), QUANTILES, axis=1).transpose(1, 2, 0)
 
-    def _drawn(self, series: Series | None = None) -> Float64[np.ndarray, "V n K"]:
-        """Paths after the end of these series, in original units."""
+    def _drawn(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V n K"]:
+        """Paths from these places, in original units."""
         stretches = Stretches(self.given_, self.units_, self.context_, self.h)
         generator, found = torch.Generator().manual_seed(self.seed_), []
-        chosen = np.arange(len(self.panel_)) if series is None else series
+        indptr, size = self.panel_.indptr, max(1, AT_ONCE // self.drawing.paths)
+        series, ends = map(torch.from_numpy, places or (np.arange(len(self.panel_)), indptr[1:] - 1))
         shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
-        for part in torch.from_numpy(chosen).split(max(1, AT_ONCE // self.drawing.paths)):
-            batch = stretches.take(part, stretches.stops[part] - 1, self.h)
+        for part, rows in zip(series.split(size), ends.split(size), strict=True):
+            batch = stretches.take(part, rows, self.h)
             drawn = [
                 sample(net, batch, stretches, count, generator) for net, count in zip(self.nets_, shares, strict=True)
             ]
