@@ -101,10 +101,15 @@ class Forecaster(Method):
 
     def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
         """The scaled window that the next forecast reads, and its times."""
+        scaled, panel, _ = self.scaled(data)
+        return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
+
+    def scaled(self, data: Any = None) -> tuple[Float64[np.ndarray, "T C"], Panel, int]:
+        """The rows that forecasts read: the history and the newer rows of `data`, in scaled units; the same rows as a
+        panel; and how many of them are history."""
         panel, known = self._continue(data)
         values = self.transform_.usable(fill(panel, known).values)
-        scaled = self.transform_.apply(values, self.plan_.columns)
-        return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
+        return self.transform_.apply(values, self.plan_.columns), panel, known
 
     def summary(self) -> str:
         """Layers, shapes and parameter counts, and the rules that were applied."""

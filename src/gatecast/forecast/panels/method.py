@@ -119,6 +119,14 @@ class GlobalMethod:
         columns = model._columns(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
 
+    def over(self: M, data: Any, static_df: Any = None) -> M:
+        """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""
+        return self._onto(self._asked(data, None, static_df, 0)[0])
+
+    def medians(self, given: Given) -> Float64[np.ndarray, "S K"]:
+        """The forecasts of every series of what is given, in original units."""
+        return self._onto(given)._paths()[..., MEDIAN]
+
     def cross_validation(
         self,
         data: Any,

@@ -7,7 +7,7 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.panels.bands import Scores
@@ -150,6 +150,12 @@ class SamplingForecaster(GlobalMethod):
     def quantiles(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V K Q"]:
         """The quantiles of the paths from some places (series and flat rows), or from the end of every series."""
         return np.quantile(self._drawn(places), QUANTILES, axis=1).transpose(1, 2, 0)
+
+    def read(self, series: Series, ends: Series) -> Float32[torch.Tensor, "N T I"]:
+        """What the network reads for the next value after each of these rows, its context included."""
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h)
+        batch = stretches.take(torch.from_numpy(series), torch.from_numpy(ends), self.h)
+        return batch.read(stretches.season)[:, : self.context_ + 1]
 
     def _drawn(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V n K"]:
         """Paths from these places, in original units."""
