@@ -26,6 +26,7 @@ from gatecast.forecast.ridge import Ridge
 from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run, Scores
 from gatecast.judge.freerun import free_run_facts
 from gatecast.judge.metrics import coverage, score
+from gatecast.judge.residuals import residuals
 from gatecast.judge.significance import diebold_mariano, holm
 from gatecast.judge.verdict import free_run_verdict, one_step_verdict
 from gatecast.nn import native
@@ -214,6 +215,7 @@ def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> Fitted:
         seed=seed,
         one_step=one,
         scores=_scores(one, trial),
+        residuals=residuals(trial.test.times, trial.truth, one.mean, trial.scored, trial.season),
         free_run=free,
         free_scores=_scores(free, trial) if free else None,
         free_facts=free_run_facts(trial.truth, free.mean, one.mean, trial.past) if free else None,
