@@ -53,7 +53,10 @@ class FreeRunFacts:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One model under one seed; `scores` and `residuals` are of the one-step forecasts. `free_run` is None where the model refuses it; `refusal` says why."""
+    """One model under one seed; `scores` and `residuals` are of the one-step forecasts.
+
+    `free_run` is None where the model refuses it; `refusal` says why.
+    """
 
     seed: int
     one_step: Forecast

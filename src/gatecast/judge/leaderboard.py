@@ -96,9 +96,13 @@ def leaderboard(
     methods = _methods(models)
     trials = [trial_of(series, test_from, season, early_start) for series in panel]
     boards = tuple(_board(trial, methods, list(chosen), watch) for trial in trials)
-    versions = (*((name, version(name)) for name in PACKAGES), ("recurrent layers", native.describe()))
     settings = (("test from", str(test_from)), ("seeds", ", ".join(map(str, chosen))), ("fill", panel.fill))
-    return Leaderboard(boards, "", versions, settings)
+    return Leaderboard(boards, "", versions(), settings)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """What a result depends on besides data and settings."""
+    return (*((name, version(name)) for name in PACKAGES), ("recurrent layers", native.describe()))
 
 
 def trial_of(series: Panel, test_from: When, season: int | None = None, early_start: bool = False) -> Trial:
