@@ -17,11 +17,11 @@ class Cell(NamedTuple):
     """A figure of a table: what is written, the number that sorts it (None sorts last), and a range below it."""
 
     text: str
-    value: float | None
+    value: int | float | None
     range: str = ""
 
 
-def cell(value: float | None, text: str, span: str = "") -> Cell:
+def cell(value: int | float | None, text: str, span: str = "") -> Cell:
     """A cell that sorts by a finite value.
 
     >>> cell(0.0004, "< 0.001"), cell(float("inf"), "∞").value
