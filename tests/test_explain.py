@@ -9,7 +9,7 @@ import torch
 from gatecast.data.synthetic import sine
 from gatecast.errors import ForecastError
 from gatecast.explain.decay import CHANCE, LEARNED, adding_decay, series_decay
-from gatecast.explain.explanation import decay_sentences, explain
+from gatecast.explain.explanation import explain
 from gatecast.explain.flow import information_flow
 from gatecast.explain.flows import model_flow
 from gatecast.explain.freeruns import as_differences, free_runs, period_of
@@ -155,12 +155,12 @@ def test_as_differences_is_the_same_network_on_changes():
 
 def test_gates_learn_to_add_over_30_steps_and_the_plain_cell_does_not():
     """At the same budget; and the gradient tells why: within the window it halves often where learning failed."""
-    found = {row.cell: row for row in adding_decay(length=30, steps=500).rows}
+    found = {row.cell: row for row in adding_decay(length=30, steps=800).rows}
     assert found["lstm"].error < LEARNED
     assert found["gru"].error < LEARNED
-    assert found["rnn"].error > 0.5 * CHANCE
+    assert found["rnn"].error > 1.5 * LEARNED
     far = {cell: row.trained.layers[0].half_life for cell, row in found.items()}
-    assert min(far["lstm"], far["gru"]) > 2 * far["rnn"]
+    assert min(far["lstm"], far["gru"]) > 1.5 * far["rnn"]
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_cells_are_compared_on_the_users_series():
     for row in found.rows:
         assert not np.array_equal(row.untrained.inputs, row.trained.inputs)
         assert np.isfinite(row.error)
-    assert len(list(decay_sentences(found))) == 3
+    assert len(found.sentences) == 3
 
 
 def test_an_explanation_says_everything_once_and_is_plain_json():

@@ -14,8 +14,8 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from gatecast.data.synthetic import adding_problem
-from gatecast.explain.memory import Memory, memory, memory_of
-from gatecast.explain.reading import WINDOWS, Reading
+from gatecast.explain.memory import Memory, memory, memory_of, steps_text
+from gatecast.explain.reading import WINDOWS, Reading, learned_rows
 from gatecast.explain.unrolled import unroll
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import Recipe
@@ -55,6 +55,19 @@ class Decay:
     measure: str
     yardstick: float
     rows: tuple[Compared, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence for every kind of cell."""
+        return tuple(map(self._sentence, self.rows))
+
+    def _sentence(self, row: Compared) -> str:
+        before, after = row.untrained.layers[0], row.trained.layers[0]
+        return (
+            f"{self.task}: {row.cell} {self.measure} {row.error:.4g} (yardstick {self.yardstick:.4g}); "
+            f"its gradient halves every {steps_text(before.half_life)} untrained ({before.verdict}), "
+            f"every {steps_text(after.half_life)} trained ({after.verdict})."
+        )
 
 
 def adding_decay(
@@ -98,15 +111,15 @@ def series_decay(
 ) -> Decay:
     """The same for the series that a window model was fitted to: each cell, one layer, the model's window and columns.
 
-    Min-max scaled levels without a linear part, so that the recurrence has all to do. `data` hold newer rows; `watch`
-    is called after every cell.
+    Min-max scaled levels without a linear part, so that the recurrence has all to do. `data` hold newer rows, and those
+    that a loaded model learned from; `watch` is called after every cell.
     """
     lookback, columns, rows = model.plan_.lookback, model.plan_.columns, []
     recipe = Recipe("minmax", lags=0, training=Training(learning_rate=RATE, batch=BATCH))
     naive = np.nan
     for cell in cells:
         twin = Forecaster(f"{cell}:{units}", lookback=lookback, inputs=columns[1:], recipe=recipe)
-        twin.fit(model.history_, seed=seed)
+        twin.fit(learned_rows(model, data), seed=seed)
         one = twin.one_step(data)
         _, panel, known = twin.scaled(data)
         truth = panel.values[known:, 0]

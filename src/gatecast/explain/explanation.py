@@ -17,7 +17,7 @@ from gatecast.explain.flows import model_flow
 from gatecast.explain.freeruns import STEPS, FreeRuns, as_differences, free_runs
 from gatecast.explain.gates import GateRecord, LayerGates, gates
 from gatecast.explain.influence import Influence, influence
-from gatecast.explain.memory import FADED, LayerMemory, Memory, memory
+from gatecast.explain.memory import FADED, LayerMemory, Memory, memory, steps_text
 from gatecast.explain.reading import Model
 from gatecast.forecast.forecaster import Forecaster
 
@@ -47,7 +47,7 @@ class Explanation:
 
     def facts(self) -> dict[str, Any]:
         """All numbers as plain lists and dictionaries, ready for JSON (no number: null)."""
-        return {**{f.name: _plain(getattr(self, f.name)) for f in fields(self)}, "sentences": list(self.sentences)}
+        return plain_facts(self)
 
 
 def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explanation:
@@ -77,7 +77,7 @@ def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explana
                 steps = min(STEPS, newer // 2)
                 found["runs"] = free_runs(model, data, steps=steps)
                 if compare:
-                    found["differences"] = free_runs(as_differences(model), data, steps=steps)
+                    found["differences"] = free_runs(as_differences(model, data), data, steps=steps)
             except ForecastError as cause:
                 left_out.append(f"free runs: {cause.message}")
         elif compare:
@@ -109,19 +109,8 @@ def _sentences(found: Explanation) -> Iterator[str]:
     if found.differences:
         yield _run_sentence(found.differences, ", reading differences")
     if found.decay:
-        yield from decay_sentences(found.decay)
+        yield from found.decay.sentences
     yield from (f"Left out: {each}." for each in found.left_out)
-
-
-def decay_sentences(found: Decay) -> Iterator[str]:
-    """One sentence for every kind of cell."""
-    for row in found.rows:
-        before, after = row.untrained.layers[0], row.trained.layers[0]
-        yield (
-            f"{found.task}: {row.cell} {found.measure} {row.error:.4g} (yardstick {found.yardstick:.4g}); "
-            f"its gradient halves every {_steps(before.half_life)} untrained ({before.verdict}), "
-            f"every {_steps(after.half_life)} trained ({after.verdict})."
-        )
 
 
 def _memory_sentence(layer: LayerMemory) -> str:
@@ -130,7 +119,7 @@ def _memory_sentence(layer: LayerMemory) -> str:
         return f"{name}: nothing of it reaches the forecast."
     singular = layer.singular.mean() if len(layer.singular) else math.nan
     return (
-        f"{name}: {layer.verdict}; its gradient halves every {_steps(layer.half_life)}, so "
+        f"{name}: {layer.verdict}; its gradient halves every {steps_text(layer.half_life)}, so "
         f"{100 * layer.reaches:.2g} % of it is left after {len(layer.gradient) - 1} steps (vanishing: below "
         f"{100 * FADED:g} %, our threshold for what Bengio et al. 1994 define as a limit); the largest singular value "
         f"of one step is {singular:.3g} on average (below 1 it must vanish: Pascanu et al. 2013)."
@@ -167,9 +156,9 @@ def _run_sentence(runs: FreeRuns, how: str) -> str:
     return f"Free runs{how} from {runs.starts} starts over {len(runs.error)} steps: {twice}; {ends}."
 
 
-def _steps(half_life: float) -> str:
-    """In words; a gradient that hardly shrinks has no half-life worth a number."""
-    return "1000 steps or more" if half_life > 1000 else f"{half_life:.1f} steps"
+def plain_facts(found: Any) -> dict[str, Any]:
+    """The numbers of a frozen result and its sentences."""
+    return {**_plain(found), "sentences": list(found.sentences)}
 
 
 def _plain(value: Any) -> Any:

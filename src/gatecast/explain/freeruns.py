@@ -14,6 +14,7 @@ from jaxtyping import Float64
 
 from gatecast.data.read import as_panel
 from gatecast.errors import ForecastError
+from gatecast.explain.reading import learned_rows
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.method import Method
 from gatecast.forecast.plan import Recipe
@@ -95,8 +96,11 @@ def period_of(path: Float64[np.ndarray, "K"], tolerance: float) -> int:
     return 0
 
 
-def as_differences(model: Forecaster, seed: int = 0) -> Forecaster:
-    """The same network, fitted anew on the same rows, that reads and predicts differences instead of levels."""
+def as_differences(model: Forecaster, data: Any = None, seed: int = 0) -> Forecaster:
+    """The same network, fitted anew on the same rows, that reads and predicts differences instead of levels.
+
+    `data` hold the rows that a loaded model learned from.
+    """
     recipe = replace(model.recipe or Recipe(), transform="difference")
     twin = Forecaster(
         model.spec,
@@ -107,4 +111,4 @@ def as_differences(model: Forecaster, seed: int = 0) -> Forecaster:
         members=model.members,
         recipe=recipe,
     )
-    return twin.fit(model.history_, seed=seed)
+    return twin.fit(learned_rows(model, data), seed=seed)

@@ -143,6 +143,15 @@ def memory_of(found: tuple[Reading, ...], name: str, step: int = 1) -> Memory:
     return Memory(name, step, first.stride, len(first.x), mean, _mean(next(iter(inputs.values()))))
 
 
+def steps_text(half_life: float) -> str:
+    """A half-life in words; a gradient that hardly shrinks has none worth a number.
+
+    >>> steps_text(2.71), steps_text(math.inf)
+    ('2.7 steps', '1000 steps or more')
+    """
+    return "1000 steps or more" if half_life > 1000 else f"{half_life:.1f} steps"
+
+
 def _traced(reading: Reading, step: int) -> tuple[Tensor, Trace]:
     x = reading.x.clone().requires_grad_()
     trace = reading.network.run(x)

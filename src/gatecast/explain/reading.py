@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from gatecast.data.panel import Panel
+from gatecast.data.read import as_panel
 from gatecast.errors import ForecastError
 from gatecast.explain.unrolled import Unrolled, unroll, unroll_corrections, unroll_student
 from gatecast.forecast.forecaster import Forecaster
@@ -56,6 +58,15 @@ def readings(model: Model, data: Any = None, windows: int = WINDOWS) -> tuple[Re
     if isinstance(fitted, GlobalForecaster):
         return _of_crops(fitted, windows) if fitted.free_ is None else _of_stretches(fitted.free_, windows)
     return _of_stretches(fitted, windows)
+
+
+def learned_rows(model: Forecaster, data: Any) -> Panel:
+    """The rows that a model learned from; a loaded one keeps only its last, so those of `data` up to there."""
+    history = model.history_
+    if data is None:
+        return history
+    given = as_panel(data).single().columns_as(history.columns).until(history.times[-1])
+    return given if given.rows > history.rows else history
 
 
 def _of_windows(model: Forecaster, data: Any, windows: int) -> tuple[Reading, ...]:
