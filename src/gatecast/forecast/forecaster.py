@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.build import held_rows, make_tasks, rows_needed
 from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.forecast.modes import Rolling, direct, free_run, one_step
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
 from gatecast.nn import feedback, native
@@ -66,6 +67,11 @@ class Forecaster(Method):
         self.inputs = (inputs,) if isinstance(inputs, str) else None if inputs is None else tuple(inputs)
         self.members, self.recipe = members, recipe
         self.name = spec
+
+    @staticmethod
+    def auto(freq: str | int, h: SupportsIndex, **settings: Any) -> GlobalForecaster:
+        """The model of one or many series of this frequency, h steps ahead: see `GlobalForecaster.auto`."""
+        return GlobalForecaster.auto(freq, h, **settings)
 
     @property
     def equivariance(self) -> Equivariance:
