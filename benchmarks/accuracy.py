@@ -40,6 +40,10 @@ ORIGINS = {"test": 1, "previous": 2, "earlier": 3}
 OWN = ("Gatecast", "seasonal_naive", "drift", "global_ridge")
 SKIPPED = {"m4-hourly": ("AutoETS", *NEURAL), "etth1-96": CLASSICS, "etth1-336": CLASSICS}
 """Left out: an hour of fitting, or many."""
+BANDS = (
+    "A band is the 95 % interval of the coverage of a single series, from a moving-block bootstrap over origins, and "
+    "whether the level lies within.\n"
+)
 WORDS = ("rules", "published", "note")
 
 
@@ -85,9 +89,9 @@ def spread_scores(scale: Array, truths: list[Array], quantiles: Array) -> dict[s
 
 def page(found: dict[str, Any]) -> str:
     """All scores as Markdown."""
-    parts = ["# Accuracy\n\nMade by `make accuracy DATA=folder`; seconds on one machine, fit and predict.\n"]
+    parts = ["# Accuracy\n\nMade by `make accuracy DATA=folder`; seconds on one machine, fit and predict.\n", BANDS]
     for name, rows in found.items():
-        scores = [k for k in rows["Gatecast"] if k not in WORDS]
+        scores = list(dict.fromkeys(k for row in rows.values() for k in row if k not in WORDS))
         body = [[who, *(cell(row.get(k)) for k in scores)] for who, row in rows.items()]
         said = [*rows["Gatecast"]["rules"], *(f"{who}: {row['note']}" for who, row in rows.items() if "note" in row)]
         parts.append(f"## {name}\n\n" + table(("", *scores), body) + "\n" + "\n".join(said) + "\n")

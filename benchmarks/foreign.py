@@ -19,7 +19,6 @@ from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
-from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import QUANTILES, Tick
 
@@ -84,19 +83,18 @@ class Foreign(GlobalMethod):
         return Scores(np.zeros((0, self.h, len(QUANTILES))))
 
     def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Array, Array]]:
-        """Every origin's quantiles, and the error scale at the first origin."""
+        """Every origin's quantiles, in units of one: whoever scores them knows better."""
         counts = [len(cut.judged) for cut in cuts]
         places = np.concatenate([np.column_stack([cut.judged, cut.kept[cut.judged]]) for cut in cuts])
-        known, season = given.cut(cuts[0].kept).panel, given.panel.calendar.season
-        rows = plain_rows(given.panel)
+        rows, season = plain_rows(given.panel), given.panel.calendar.season
         if self.name in CLASSICS:
             found, self.seconds = forecast(self.name, self.h, season, self._each(rows, given.panel, places))
         else:
-            found, self.seconds = forecast(self.name, self.h, season, plain_rows(known.without_empty()), (rows, places))
+            learned = plain_rows(given.cut(cuts[0].kept).without_empty().panel)
+            found, self.seconds = forecast(self.name, self.h, season, learned, (rows, places))
             found = np.repeat(found, len(QUANTILES), axis=2)
-        scale = error_scale(known)
         for paths, cut in zip(np.split(found, np.cumsum(counts)[:-1]), cuts, strict=True):
-            yield paths, scale[cut.judged]
+            yield paths, np.ones(len(cut.judged))
 
     def _each(self, rows: pd.DataFrame, panel: Panel, places: Places) -> pd.DataFrame:
         """What is known at every place, as a series of its own."""

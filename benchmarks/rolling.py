@@ -78,7 +78,7 @@ def measure_rolling(roll: Roll, who: str) -> dict[str, Any]:
     tables = method.over_origins(given, cuts, PROBABILITIES if spread else {}, refit=False)
     spent = method.seconds if isinstance(method, Foreign) else time.perf_counter() - start
     table = pd.concat([pd.DataFrame(each).assign(origin=o) for o, each in enumerate(tables)], ignore_index=True)
-    known = given.cut(cuts[0].kept).panel
+    known = given.cut(cuts[0].kept).without_empty().panel
     table["scale"] = table["unique_id"].map(dict(zip(known.ids, error_scale(known), strict=True)))
     found = {roll.bar: roll.figure(roll, {"known": known, "name": method.name}, table), "seconds": spent}
     if spread:
