@@ -69,7 +69,7 @@ def print_backtest(found: Backtest) -> None:
     columns += [Column(f"{name[-2:]} % holds", tuple(f"{each:.1f}" for each in scores[name])) for name in SCORES[-2:]]
     console.print(_table(columns), soft_wrap=False)
     console.print()
-    for said in (*found.skills(), *found.coverages()):
+    for said in found.conclusions():
         console.print(plain(f"{said.model}: {said.verdict}"), soft_wrap=True)
 
 

@@ -113,6 +113,10 @@ class Backtest:
         groups = self.rows.groupby("model")
         return tuple(each for name in self.models for each in coverages_of(name, groups.get_group(name)))
 
+    def conclusions(self) -> tuple[Skill | Coverage, ...]:
+        """Every skill, and then every coverage that has bounds."""
+        return (*self.skills(), *self.coverages())
+
     def _count(self) -> str:
         count = self.frame["origin"].nunique()
         return f"{count} origin{'s' if count > 1 else ''}"

@@ -31,7 +31,7 @@ def panel_report(found: Backtest, path: str | Path, command: str = "") -> Path:
         "told": found.told,
         "scores": SCORES,
         "rows": rows,
-        "verdicts": (*found.skills(), *found.coverages()),
+        "verdicts": found.conclusions(),
         "by_step": by_step,
         "drawn": drawn,
         "command": command,
