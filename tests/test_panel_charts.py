@@ -1,8 +1,13 @@
 """Charts of a backtest: what is drawn, in which numbers, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
+from gatecast.data.synthetic import sine
+from gatecast.edge.console import print_backtest
+from gatecast.edge.exports import backtest_json
 from gatecast.errors import GatecastError
 from gatecast.forecast.panels.baselines import global_method
 from gatecast.judge.backtest import backtest
@@ -49,3 +54,15 @@ def test_unknown_names_are_refused_and_the_page_is_whole(found, tmp_path):
     assert "Gatecast backtest" in text and "gatecast &lt;backtest&gt;" in text and text.count('class="chart"') == 4
     assert all(skill.verdict in text for skill in found.skills())
     assert "# torch: " in text and "What the models did" not in text
+
+
+def test_the_page_the_text_and_the_document_say_how_sure_a_single_series_coverage_is(tmp_path, capsys):
+    one = backtest(global_method("drift", 2), sine(90, period=12), Origins(50, 1), refit=False)
+    said = [f"{each.model}: {each.verdict}" for each in one.coverages()]
+    assert len(said) == 6
+    print_backtest(one)
+    assert capsys.readouterr().out.splitlines()[-6:] == said
+    page = panel_report(one, tmp_path / "r.html").read_text()
+    assert all(each.verdict in page for each in one.coverages())
+    kept = json.loads(backtest_json(one))["coverages"]
+    assert [(each["level"], each["within"]) for each in kept] == [(c.level, c.within) for c in one.coverages()]

@@ -125,6 +125,16 @@ def test_missing_values_are_masked_and_only_missing_ones_are_an_error(forecasts)
         fitted(empty)
 
 
+def test_targets_missing_at_the_start_of_every_series_are_left_out_and_at_the_end_masked():
+    row, back = FRAME.groupby("unique_id").cumcount(), FRAME.groupby("unique_id").cumcount(ascending=False)
+    late = FRAME[row >= 5]
+    found = fitted(FRAME.assign(y=FRAME["y"].where(row >= 5))).predict()
+    pd.testing.assert_frame_equal(found, fitted(late).predict(), check_exact=True)
+    ended = fitted(FRAME.assign(y=FRAME["y"].where(back >= 2))).predict()
+    pd.testing.assert_series_equal(ended["ds"], fitted(FRAME).predict()["ds"])
+    assert np.isfinite(ended["Gatecast"]).all()
+
+
 def test_series_shorter_than_the_window_are_forecast_too():
     short = pd.concat([FRAME, FRAME[FRAME["unique_id"] == "s0"].tail(4).assign(unique_id="short")])
     found = fitted(short).predict()

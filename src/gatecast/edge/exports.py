@@ -91,6 +91,9 @@ def backtest_json(found: Backtest) -> str:
             "findings": list(found.told),
             **{name: [_figures(record) for record in table.to_dict("records")] for name, table in tables.items()},
             "skills": [asdict(skill) | {"verdict": skill.verdict} for skill in found.skills()],
+            "coverages": [
+                asdict(each) | {"within": each.within, "verdict": each.verdict} for each in found.coverages()
+            ],
         }
     )
 

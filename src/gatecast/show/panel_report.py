@@ -40,7 +40,7 @@ def panel_report(found: Backtest, path: str | Path, command: str = "", explained
         "told": found.told,
         "scores": SCORES,
         "rows": rows,
-        "skills": found.skills(),
+        "verdicts": found.conclusions(),
         "by_step": by_step,
         "drawn": drawn,
         "command": command,

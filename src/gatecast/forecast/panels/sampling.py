@@ -59,8 +59,9 @@ class SamplingForecaster(GlobalMethod):
     The network reads the value before each row, that of a season before and what is known of the row, and forecasts a
     Student t distribution; a forecast feeds it with its own draws, so that uncertainty grows along the path and sums,
     maxima or first passages over the horizon can be read off the paths. For the forecasts of single steps the direct
-    model is usually the more accurate one. Source: Salinas et al. (2020), "DeepAR", with scaling as in
-    `prepare.stretches`.
+    model is usually the more accurate one. Source: Salinas et al. (2020), "DeepAR", with two deviations: scaling as in
+    `prepare.stretches`, and draws that stay within its `limits`, because under a logarithm a single draw of a heavy
+    tail outweighs every other path.
 
     >>> from gatecast.data.synthetic import sine
     >>> model = SamplingForecaster(h=4, drawing=Drawing(paths=20, networks=1)).fit(sine(60, period=12))
@@ -166,8 +167,10 @@ class SamplingForecaster(GlobalMethod):
         shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
         for part, rows in zip(series.split(size), ends.split(size), strict=True):
             batch = stretches.take(part, rows, self.h)
+            limits = stretches.limits(part, rows, self.h)
             drawn = [
-                sample(net, batch, stretches, count, generator) for net, count in zip(self.nets_, shares, strict=True)
+                sample(net, batch, limits, stretches, count, generator)
+                for net, count in zip(self.nets_, shares, strict=True)
             ]
             z = torch.cat(drawn, dim=1).double()
             whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
