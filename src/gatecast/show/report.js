@@ -37,12 +37,12 @@
     return box;
   }
 
-  // Legend: the models that are on are rows of the data set that Vega-Lite keeps for its selection.
+  // What is selected is data to Vega-Lite: the models that are on, and the part of the axes that is shown.
   function bindLegend(figure, spec, view) {
     const buttons = all(".legend button", figure);
     const show = () => {
       const on = buttons.flatMap((button, i) => (pressed(button) ? [spec.usermeta.models[i]] : []));
-      const fields = [{ type: "E", field: "model" }];
+      const fields = view.signal("models_tuple_fields");
       // An empty selection would select everything: it always holds one name that no model has.
       view.data("models_store", ["", ...on].map((name) => ({ unit: "", fields, values: [name] }))).runAsync();
     };
@@ -56,13 +56,13 @@
     for (const button of all(".zoom button", figure)) {
       button.addEventListener("click", () => {
         const [factor, shift] = button.dataset.step.split(" ").map(Number);
-        for (const [axis, field] of Object.entries(spec.usermeta.axes)) {
-          const scale = view.scale(axis), [start, end] = scale.range();
-          const middle = (start + end) / 2 + (axis === "x" ? shift * (end - start) : 0);
-          const reach = [start, end].map((place) => +scale.invert(middle + factor * (place - (start + end) / 2)));
-          view.signal("zoom_" + field, button.dataset.step ? reach : null);
-        }
-        view.runAsync();
+        const reach = (scale, moved) => {
+          const [start, end] = scale.range(), middle = (start + end) / 2;
+          return [start, end].map((place) => +scale.invert(middle + moved * (end - start) + factor * (place - middle)));
+        };
+        const fields = view.signal("zoom_tuple_fields");
+        const values = fields.map(({ channel }) => reach(view.scale(channel), channel === "x" ? shift : 0));
+        view.data("zoom_store", button.dataset.step ? [{ unit: "", fields, values }] : []).runAsync();
       });
     }
   }
