@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge import saved
+from gatecast.edge import cli_saved
 from gatecast.edge.options import COMMAND_LINE, Beside, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
@@ -326,5 +326,5 @@ def _listing(rows: list[tuple[str, str]]) -> str:
     )
 
 
-app.command(short_help="Forecast the future with a saved model.")(saved.predict)
-app.command(short_help="Explain what a saved model remembers and uses.")(saved.explain)
+app.command(short_help="Forecast the future with a saved model.")(cli_saved.predict)
+app.command(short_help="Explain what a saved model remembers and uses.")(cli_saved.explain)

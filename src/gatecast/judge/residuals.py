@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +68,7 @@ def residuals(
     error = np.where(scored, truth - forecast, np.nan)
     known = error[scored]
     lags = min(max(LAGS, 2 * season), len(known) // 4)
-    bins = min(len(np.histogram_bin_edges(known, "fd")) - 1, MOST_BINS)
-    counts, edges = np.histogram(known, bins)
+    counts, edges = np.histogram(known, _bins(known))
     order = np.flatnonzero(scored)[np.argsort(-np.abs(known), kind="stable")[:WORST]]
     return Residuals(
         mean=float(known.mean()),
@@ -94,3 +94,10 @@ def autocorrelation(values: Float64[np.ndarray, "N"], lags: int) -> Float64[np.n
     if power <= len(away) * (ROUND_OFF * np.nanmax(np.abs(values))) ** 2:
         return np.full(lags, np.nan)
     return np.array([away[lag:] @ away[: len(away) - lag] for lag in range(1, lags + 1)]) / power
+
+
+def _bins(values: Float64[np.ndarray, "N"]) -> int:
+    """So many bins, at most 40, that each is 2 IQR / N^(1/3) wide (Freedman & Diaconis 1981)."""
+    reach, (low, high) = float(np.ptp(values)), np.percentile(values, (25, 75))
+    width = 2 * float(high - low) / len(values) ** (1 / 3)
+    return max(1, math.ceil(reach / width)) if reach < MOST_BINS * width else min(MOST_BINS, len(values))

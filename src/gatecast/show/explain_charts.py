@@ -194,7 +194,8 @@ def explained(found: Explanation) -> Iterator[Explained]:
     for layer in first:
         sentence = next(s for s in said if s.startswith(f"Layer {layer.layer + 1} ({layer.cell}") and "keep" in s)
         yield (f"Layer {layer.layer + 1} through one window", sentence, gate_chart(found.gates, layer))
-    yield ("Information flow", f"{found.flow.verdict[0].upper()}{found.flow.verdict[1:]}.", flow_chart(found.flow))
+    if len(found.flow.moved) > 1:
+        yield ("Information flow", f"{found.flow.verdict[0].upper()}{found.flow.verdict[1:]}.", flow_chart(found.flow))
     if found.influence:
         yield (
             "What the forecast used",
