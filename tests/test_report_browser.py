@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import NoAlertPresentException
@@ -34,10 +35,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report of two series, one with hostile names and one with a counter for time, and a backtest's page."""
     folder = tmp_path_factory.mktemp("browser")
     made = leaderboard(awkward(), board(series="counter", times="counter"))
+    kept = [{"gate": "forget", "kept": 0.9}, {"gate": "input", "kept": 0.2}]
+    bars = (
+        alt.Chart(alt.InlineData(values=kept), description="Bar chart of two gates.")
+        .mark_bar()
+        .encode(x="gate:N", y="kept:Q")
+    )
     frame = monthly(series=3).replace({"unique_id": {"s0": "<b>s0</b> 'quoted'"}}).rename(columns={"y": AWKWARD_TARGET})
     found = gc.backtest(global_method("global_ridge", 6), gc.read(frame, target=AWKWARD_TARGET), gc.Origins(2))
     return {
-        "report": report(made, folder / "report.html"),
+        "report": report(made, folder / "report.html", [(AWKWARD_MODELS[0], "What was kept.", bars)]),
         "backtest": panel_report(found, folder / "panel.html", "gatecast backtest"),
     }
 
@@ -88,7 +95,7 @@ def requests(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize(("name", "charts"), [("report", 16), ("backtest", 4)])
+@pytest.mark.parametrize(("name", "charts"), [("report", 17), ("backtest", 4)])
 def test_every_chart_draws_in_its_box_in_silence_and_nothing_is_wider_than_the_page(
     browser: webdriver.Chrome, pages: dict[str, Path], name: str, charts: int, width: int
 ) -> None:

@@ -79,7 +79,8 @@ def forecast_chart(board: Board, names: Iterable[str] | None = None) -> alt.Laye
         loose = layers.lines(records, free, pens, shown, x, y).transform_filter("free_run")
         parts.append(loose.mark_line(clip=True, strokeWidth=3, opacity=0.55))
     parts.append(layers.lines(records, one, pens, shown, x, y).transform_filter("one_step"))
-    rule = layers.reading_rule(records, table.titles, x, layers.time_tip(board.test))
+    read = {field: table.titles[field] for field in (*truth, *one)}
+    rule = layers.reading_rule(records, read, x, layers.time_tip(board.test))
     extent = f" The shaded intervals belong to {banded.name}." if banded else ""
     return layers.dress(
         [*parts, rule],
