@@ -9,12 +9,12 @@ With `whole.parquet` the forecasts are those from the places in `at.npy` (a seri
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 
 import numpy as np
 import pandas as pd
+from neural import QUIET, hush
 from neuralforecast import NeuralForecast, models
 
 AT_ONCE = 1000
@@ -32,17 +32,10 @@ def known_at(frame: pd.DataFrame, places: np.ndarray, rows: int) -> pd.DataFrame
 
 def main() -> None:
     """Fit and forecast, quietly; short series are padded at their start."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    hush()
     answers, sys.stdout = sys.stdout, sys.stderr
     name, h, given, found = sys.argv[1], int(sys.argv[2]), sys.argv[4], sys.argv[5]
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    model = getattr(models, name)(h=h, start_padding_enabled=True, random_seed=1, accelerator="cpu", **quiet)
+    model = getattr(models, name)(h=h, start_padding_enabled=True, **QUIET)
     frame = pd.read_parquet(given)
     start = time.perf_counter()
     forecaster = NeuralForecast(models=[model], freq=1)
