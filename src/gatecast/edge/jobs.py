@@ -16,11 +16,14 @@ from gatecast.edge.progress import Follower, Uncut
 from gatecast.edge.save import save
 from gatecast.edge.text import file_names
 from gatecast.errors import SpecError, check_choice
+from gatecast.explain.explanation import explain
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import AUTO, AUTO_TRAINING, PLAIN, Recipe
 from gatecast.forecast.presets import preset
 from gatecast.judge.board import Leaderboard
 from gatecast.judge.leaderboard import findings, trial_of
+from gatecast.show.explain_charts import explained
+from gatecast.show.figures import Explained
 from gatecast.show.files import write_atomic
 from gatecast.show.report import report
 from gatecast.train.loop import Watch
@@ -80,9 +83,18 @@ def write_results(leaderboard: Leaderboard, folder: Path) -> dict[tuple[str, str
         save(fitted[key], folder / file)
     write_atomic(folder / "forecasts.csv", forecasts_csv(leaderboard).encode())
     write_atomic(folder / "metrics.json", metrics_json(leaderboard, files).encode())
-    report(leaderboard, folder / "report.html")
+    report(leaderboard, folder / "report.html", _explained(leaderboard))
     Checkpoints(folder / CHECKPOINTS).clear()
     return files
+
+
+def _explained(leaderboard: Leaderboard) -> list[Explained]:
+    """What the best network of the first series did, for the report."""
+    board = leaderboard.boards[0]
+    best = next((row.model for row in board.rows if isinstance(row.model, Forecaster)), None)
+    if best is None:
+        return []
+    return [(f"{best.name}: {title}", text, chart) for title, text, chart in explained(explain(best, board.test))]
 
 
 def forecasters(specs: list[str], preset_name: str | None, options: Network, h: int = 1) -> list[Forecaster]:
