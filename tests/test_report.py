@@ -152,7 +152,7 @@ def test_what_is_explained_is_drawn_and_without_it_there_is_no_such_section(plai
     assert "What the models did" not in plain.text
     sentence = "The forget gate keeps <most> of the past."
     bars = alt.Chart(alt.InlineData(values=[{"gate": "<f>", "kept": 0.9}])).mark_bar(color=COLOURS[0])
-    chart = bars.encode(x="gate:N", y="kept:Q")
+    chart = bars.encode(x="gate:N", y="kept:Q", color="gate:N")
     layered = alt.layer(chart, chart.mark_point(), description="Two marks.")
     page = Page(
         report(leaderboard(), tmp_path / "r.html", [("Gates", sentence, chart), ("Both", "", layered)]).read_text()
@@ -161,6 +161,7 @@ def test_what_is_explained_is_drawn_and_without_it_there_is_no_such_section(plai
     labels = [str(attrs["aria-label"]) for tag, attrs in page.tags if tag == "div" and attrs.get("class") == "chart"]
     assert labels[8:] == [f"Gates. {sentence}", "Two marks."]
     added = specs_of(page)[8]
+    assert added["encoding"]["color"] == {"field": "gate", "type": "nominal"}
     assert added["mark"]["color"] == "var(--pen-0)"
     assert [column for column, _ in added["usermeta"]["table"]["columns"]] == ["gate", "kept"]
 

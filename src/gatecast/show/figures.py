@@ -30,11 +30,12 @@ def add_figure(chart: Chart, help_text: str, specs: list[Spec]) -> dict[str, Any
         params["ink"]["value"] = "currentColor"
     title, text = str(spec.pop("title", "")), str(spec.get("description", ""))
     legend = [] if "chosen" in params else _legend(spec, params)
-    spec["usermeta"] = {"models": [entry["name"] for entry in legend], "axes": _axes(spec), "table": _table(spec)}
+    names = [entry["name"] for entry in legend]
+    spec["usermeta"] = {"models": names, "table": _table(spec)}
     switches = [_unbound(param) for param in params.values() if isinstance(param.get("bind"), dict)]
     for channels in _encodings(spec):
         for channel in ("color", "strokeDash"):
-            if "scale" in channels.get(channel, {}):
+            if names and channels.get(channel, {}).get("scale", {}).get("domain") == names:
                 channels[channel]["legend"] = None
     spec["datasets"] = {name: packed(records) for name, records in spec.get("datasets", {}).items()}
     specs.append(spec)
@@ -123,16 +124,6 @@ def _legend(spec: Spec, params: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for name, colour in colours.items()
     ]
-
-
-def _axes(spec: Spec) -> dict[str, str]:
-    """The fields of the horizontal and the vertical axis, by which Vega-Lite calls what zooms them."""
-    found: dict[str, str] = {}
-    for channels in _encodings(spec):
-        for axis in ("x", "y"):
-            if "field" in channels.get(axis, {}):
-                found.setdefault(axis, channels[axis]["field"])
-    return found
 
 
 def _table(spec: Spec) -> dict[str, Any]:

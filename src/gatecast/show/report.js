@@ -13,7 +13,7 @@
 
   const written = (value, isDate) => {
     if (value === null || value === undefined) return "";
-    if (isDate) return new Date(value).toISOString().replace("T00:00:00.000Z", "").replace("T", " ").replace(".000Z", "");
+    if (isDate && typeof value === "number") return new Date(value).toISOString().replace("T00:00:00.000Z", "").replace("T", " ").replace(".000Z", "");
     return String(value).replace(/^-(?=[\d.])/, "−");
   };
 
