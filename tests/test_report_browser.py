@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,19 @@ from selenium.webdriver.remote.webelement import WebElement
 
 import gatecast as gc
 from boards import AWKWARD_MODELS, AWKWARD_TARGET, awkward, board, leaderboard
+from gatecast.data.synthetic import sine
+from gatecast.explain.decay import series_decay
+from gatecast.explain.explanation import Explanation, explain
 from gatecast.forecast.panels.baselines import global_method
 from gatecast.show import report
+from gatecast.show.explain_report import explain_report
 from gatecast.show.panel_report import panel_report
+from gatecast.train.settings import Training
 from panels import monthly
 
 pytestmark = pytest.mark.slow
 WIDTHS = (1280, 390)
+CHARTS = ("Line chart", "Bar chart", "Histogram", "Heat map", "Grid")
 PATIENCE = 30.0
 """Seconds that a loaded machine may take to draw a page."""
 
@@ -46,7 +53,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "report": report(made, folder / "report.html", [(AWKWARD_MODELS[0], "What was kept.", bars)]),
         "backtest": panel_report(found, folder / "panel.html", "gatecast backtest"),
+        "explanation": explain_report(explanation(), folder / "explain.html", "gatecast explain"),
     }
+
+
+def explanation() -> Explanation:
+    """Of a network of two layers that forecasts four steps, with the cells side by side."""
+    panel = sine(300, period=12, noise=0.05)
+    training = Training(epochs=2)
+    model = gc.Forecaster("lstm:4-gru:3", h=4, lookback=12, recipe=gc.Recipe(training=training)).fit(panel.until(199))
+    decay = series_decay(model, panel, units=3)
+    return replace(explain(model, panel), decay=decay)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +112,7 @@ def requests(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize(("name", "charts"), [("report", 17), ("backtest", 4)])
+@pytest.mark.parametrize(("name", "charts"), [("report", 17), ("backtest", 4), ("explanation", 8)])
 def test_every_chart_draws_in_its_box_in_silence_and_nothing_is_wider_than_the_page(
     browser: webdriver.Chrome, pages: dict[str, Path], name: str, charts: int, width: int
 ) -> None:
@@ -107,7 +124,7 @@ def test_every_chart_draws_in_its_box_in_silence_and_nothing_is_wider_than_the_p
         assert 0.9 * box.size["width"] < drawing.size["width"] <= box.size["width"] + 1
         assert len(box.find_elements(By.CSS_SELECTOR, "[class*=mark-] path[d], .mark-rule line")) >= 2
         assert box.get_attribute("role") == "img"
-        assert str(box.get_attribute("aria-label")).startswith(("Line chart", "Bar chart", "Histogram"))
+        assert str(box.get_attribute("aria-label")).startswith(CHARTS)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     wide = browser.execute_script(
         "return [...document.querySelectorAll('main *')].filter(each => !each.closest('.scroll, pre, svg') "

@@ -1,0 +1,90 @@
+"""`gatecast explain`: what it says, what it writes, what it refuses."""
+
+import json
+
+import pytest
+
+import gatecast as gc
+from gatecast.edge.cli import main
+from gatecast.explain.explanation import explain
+from gatecast.show.explain_charts import explained
+from models import network, prices
+from panels import monthly, shorten
+
+PANEL = prices(160)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small model, and a file with its training rows and forty newer ones."""
+    frame = PANEL.frame().rename(columns={"ds": "Date"}).drop(columns="unique_id")
+    frame.to_csv(tmp_path / "prices.csv", index=False)
+    train = PANEL.columns_as(("High",)).until(PANEL.times[119])
+    gc.save(network("lstm:3-gru:2").fit(train), tmp_path / "m.gatecast")
+    return tmp_path
+
+
+def test_sentences_on_stdout_and_files_where_asked(saved, capsys):
+    files = ["--data", str(saved / "prices.csv"), "-o", str(saved / "out"), "-q"]
+    assert main(["explain", str(saved / "m.gatecast"), *files]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    lines = told.out.splitlines()
+    assert lines[0].startswith("Effective memory: 95 % of the sensitivity lies in the newest ")
+    assert lines[-1].startswith("Free runs from ")
+    facts = json.loads((saved / "out" / "explain.json").read_text())
+    assert facts["sentences"] == lines
+    page = (saved / "out" / "explain.html").read_text()
+    assert "Gatecast explanation" in page and page.count('class="chart"') == 6
+    assert len(page) < 3_000_000
+
+
+def test_json_is_the_same_document_and_comparing_needs_the_rows_it_learned_from(saved, capsys):
+    model = str(saved / "m.gatecast")
+    assert main(["explain", model, "--data", str(saved / "prices.csv"), "--compare", "--json", "-q"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["cell"] for row in found["decay"]["rows"]] == ["rnn", "lstm", "gru"]
+    assert found["differences"]["starts"] == found["runs"]["starts"] > 1
+    assert main(["explain", model, "--compare", "-q"]) == 4
+    assert "0 newer rows, expected at least 20 to compare cells" in capsys.readouterr().err
+
+
+def test_a_model_of_a_panel_and_one_without_a_network(saved, capsys, monkeypatch):
+    shorten(monkeypatch)
+    frame = monthly(2, 6)
+    gc.save(gc.GlobalForecaster(h=4).fit(frame), saved / "p.gatecast")
+    assert main(["explain", str(saved / "p.gatecast"), "-q"]) == 0
+    assert "Information flow: every one of 4 steps moves when the newest value moves." in capsys.readouterr().out
+
+
+def test_the_adding_problem_needs_no_model(tmp_path, capsys):
+    assert main(["explain", "--adding", "6", "--batches", "3", "-o", str(tmp_path / "add"), "-q"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("adding problem, T = 6: ") for line in lines)
+    assert len(json.loads((tmp_path / "add" / "explain.json").read_text())["rows"]) == 3
+
+
+@pytest.mark.parametrize("arguments", [[], ["m.gatecast", "--adding", "9"]])
+def test_a_model_or_the_adding_problem_not_both(arguments, capsys):
+    assert main(["explain", *arguments]) == 2
+    assert "expected a model file, or --adding STEPS" in capsys.readouterr().err
+
+
+def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
+    train = PANEL.columns_as(("High",)).until(PANEL.times[119])
+    found = explain(network("bilstm:3-rnn:2", h=2).fit(train), PANEL)
+    parts = list(explained(found))
+    assert [title for title, _, _ in parts] == [
+        "Gradient through time",
+        "One step's largest singular value",
+        "Layer 1 through one window",
+        "Layer 1 through one window",
+        "Layer 2 through one window",
+        "Information flow",
+        "What the forecast used",
+        "Free runs from many starts",
+    ]
+    for _, sentence, chart in parts:
+        spec = chart.to_dict()
+        assert sentence and spec["description"]
+        assert any(records for records in spec["datasets"].values())
