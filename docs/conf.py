@@ -26,7 +26,7 @@ myst_heading_anchors = 3
 # cells: run anew at every build; one that fails, or writes to stderr, fails the build
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 240
+nb_execution_timeout = 600
 nb_execution_show_tb = True
 nb_output_stderr = "error"
 nb_merge_streams = True
