@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from sphinx.util import logging
 
 FETCHED = {"src", "srcset", "poster", "data", "xlink:href"}
 """Attributes that a browser follows by itself; `href` too, in the elements below."""
@@ -77,7 +79,11 @@ def _block(translator: Any, node: nodes.math_block) -> None:
 
 
 def _mathml(node: nodes.Element, as_block: bool) -> str:
-    return str(tex2mathml(node.astext(), as_block=as_block))
+    try:
+        return str(tex2mathml(node.astext(), as_block=as_block))
+    except MathError as cause:
+        logging.getLogger(__name__).warning("a formula cannot be read: %s", cause, location=node)
+        return ""
 
 
 def _check(app: Sphinx, failure: Exception | None) -> None:
