@@ -69,7 +69,8 @@ def lines(
     colours = [{OBSERVED: INK, "naive": MUTED}.get(name) or next(shades) for name in curves]
     across = alt.X("x:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(format=layers.DATE_LABELS))
     if not dated:
-        across = alt.X("x:Q", title=axes[0] or None, scale=alt.Scale(nice=False, zero=False))
+        whole = alt.Axis(format="d", tickMinStep=1)
+        across = alt.X("x:Q", title=axes[0] or None, scale=alt.Scale(nice=False, zero=False), axis=whole)
     up = alt.Y("value:Q", title=axes[1] or None, scale=alt.Scale(type="log") if log else alt.Scale(zero=False))
     legend = alt.Legend(columns=5) if len(curves) > 1 else None
     colour = alt.Color("curve:N", scale=alt.Scale(domain=list(curves), range=colours), legend=legend)
@@ -88,5 +89,6 @@ def bars(values: Mapping[str, float], title: str, description: str, unit: str = 
     )
     words = base.mark_text(align="left", dx=6, color=INK).encode(text=alt.Text("value:Q", format=".4~g"))
     chart = alt.layer(base.mark_bar(color=COLOURS[0], height=14), words, title=title, description=description)
-    dressed: alt.LayerChart = chart.properties(width=520, height=alt.Step(26)).configure(**theme())
+    sized = chart.properties(width=500, height=alt.Step(26), padding={"left": 40, "right": 5, "top": 5, "bottom": 5})
+    dressed: alt.LayerChart = sized.configure(**theme())
     return dressed
