@@ -17,6 +17,7 @@ exclude_patterns = ["_templates"]
 
 # words: single backticks are code, as in the docstrings; every reference must lead somewhere
 default_role = "code"
+highlight_language = "none"
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 suppress_warnings = ["myst.header"]
