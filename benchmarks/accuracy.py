@@ -14,7 +14,6 @@ import csv
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import date
 from pathlib import Path
@@ -22,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fleet import HERE, ROOT, python_of
+from fleet import ROOT
+from foreign import CLASSICS, NEURAL, forecast, plain_rows
 from rolling import ROLLS, measure_rolling
 from tables import table
 
@@ -38,11 +38,13 @@ RESULTS = ROOT / "benchmarks" / "accuracy.json"
 LOG = ROOT / "benchmarks" / "accuracy_log.csv"
 ORIGINS = {"test": 1, "previous": 2, "earlier": 3}
 OWN = ("Gatecast", "seasonal_naive", "drift", "global_ridge")
-CLASSICS = ("AutoETS", "AutoTheta")
-NEURAL = ("NeuralForecast LSTM", "NeuralForecast GRU")
-SKIPPED = {"m4-hourly": ("AutoETS", *NEURAL)}
-"""Left out: an hour of fitting."""
-WORDS = ("rules", "published")
+SKIPPED = {"m4-hourly": ("AutoETS", *NEURAL), "etth1-96": CLASSICS, "etth1-336": CLASSICS}
+"""Left out: an hour of fitting, or many."""
+BANDS = (
+    "A band is the 95 % interval of the coverage of a single series, from a moving-block bootstrap over origins, and "
+    "whether the level lies within.\n"
+)
+WORDS = ("rules", "published", "note")
 
 
 def own(name: str, task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
@@ -57,16 +59,8 @@ def own(name: str, task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
 
 def foreign(name: str, task: Task, known: Panel) -> tuple[Array, dict[str, Any]]:
     """The same of a contender in an environment of its own."""
-    kind = "neuralforecast" if name in NEURAL else "statsforecast"
-    script = {"statsforecast": "statsforecast_contender.py", "neuralforecast": "neuralforecast_accuracy.py"}[kind]
-    with tempfile.TemporaryDirectory() as folder:
-        given, found = Path(folder) / "in.parquet", Path(folder) / "out.npy"
-        ids = np.repeat(np.arange(len(known)), np.diff(known.indptr))
-        row = np.arange(known.rows) - known.indptr[ids]
-        pd.DataFrame({"unique_id": ids, "ds": row, "y": known.values[:, 0]}).to_parquet(given)
-        command = [python_of(kind), str(HERE / script), name.split()[-1], str(task.horizon), str(task.season)]
-        done = subprocess.run([*command, str(given), str(found)], check=True, stdout=subprocess.PIPE, text=True)
-        return np.load(found, allow_pickle=False), json.loads(done.stdout.strip().splitlines()[-1])
+    quantiles, seconds = forecast(name, task.horizon, task.season, plain_rows(known))
+    return quantiles, {"seconds": seconds}
 
 
 def measure(task: Task, who: str, origin: int) -> dict[str, Any]:
@@ -95,13 +89,21 @@ def spread_scores(scale: Array, truths: list[Array], quantiles: Array) -> dict[s
 
 def page(found: dict[str, Any]) -> str:
     """All scores as Markdown."""
-    parts = ["# Accuracy\n\nMade by `make accuracy DATA=folder`; seconds on one machine, fit and predict.\n"]
+    parts = ["# Accuracy\n\nMade by `make accuracy DATA=folder`; seconds on one machine, fit and predict.\n", BANDS]
     for name, rows in found.items():
-        scores = [k for k in rows["Gatecast"] if k not in WORDS]
-        body = [[who, *(f"{row[k]:.3f}" if k in row else "-" for k in scores)] for who, row in rows.items()]
-        parts.append(f"## {name}\n\n" + table(("", *scores), body) + "\n" + "\n".join(rows["Gatecast"]["rules"]) + "\n")
+        scores = list(dict.fromkeys(k for row in rows.values() for k in row if k not in WORDS))
+        body = [[who, *(cell(row.get(k)) for k in scores)] for who, row in rows.items()]
+        said = [*rows["Gatecast"]["rules"], *(f"{who}: {row['note']}" for who, row in rows.items() if "note" in row)]
+        parts.append(f"## {name}\n\n" + table(("", *scores), body) + "\n" + "\n".join(said) + "\n")
         parts.append(f"Published: {rows['Gatecast']['published']}.\n")
     return "\n".join(parts)
+
+
+def cell(score: Any) -> str:
+    """A score as text: a number, or a band and whether it holds what it should."""
+    if isinstance(score, dict):
+        return f"{score['low']:.1f} to {score['high']:.1f}, {'within' if score['within'] else 'outside'}"
+    return "-" if score is None else f"{score:.3f}"
 
 
 def main() -> int:
@@ -118,7 +120,7 @@ def main() -> int:
             scores = _one(options.folder, name, who, options.origin)
             if scores is None:
                 continue
-            print(name, who, {k: round(v, 4) for k, v in scores.items() if k not in WORDS}, flush=True)
+            print(name, who, *(f"{k} {cell(v)}" for k, v in scores.items() if k not in WORDS), sep="; ", flush=True)
             if who == "Gatecast":
                 print(*scores["rules"], sep="\n", flush=True)
             found.setdefault(name, {})[who] = scores
@@ -132,16 +134,15 @@ def main() -> int:
 
 def _one(folder: Path, name: str, who: str, origin: str) -> dict[str, Any] | None:
     """One contender on one task; None where it is left out."""
+    if who in SKIPPED.get(name, ()):
+        return None
     if name in TASKS:
         task = load(folder, name)
-        skipped = who in SKIPPED.get(name, ())
-        scores = None if skipped else measure(task, who, ORIGINS[origin])
-        published = task.published
+        scores, published = measure(task, who, ORIGINS[origin]), task.published
     else:
         roll = ROLLS[name](folder, origin == "test")
-        scores = measure_rolling(roll, who) if who in OWN else None
-        published = roll.published
-    return {**scores, "published": published} if scores and who == "Gatecast" else scores
+        scores, published = measure_rolling(roll, who), roll.published
+    return {**scores, "published": published} if who == "Gatecast" else scores
 
 
 def _log(panel: str, who: str, scores: dict[str, Any]) -> None:

@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from foreign import CLASSICS, NEURAL, Foreign
 
+import gatecast as gc
 from gatecast.forecast.panels.baselines import global_method
+from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.judge.backtest import COVERAGE_ENOUGH
+from gatecast.judge.blocks import coverages_of
 from gatecast.judge.panel_scores import PROBABILITIES, row_scores
-from gatecast.prepare.scale import seasonal_differences
+from gatecast.prepare.scale import error_scale, seasonal_differences
 from gatecast.prepare.split import Origins
 
 PRICES = ["Open", "High", "Low", "Close"]
@@ -25,7 +30,11 @@ BIKE_PAST = ("temp", "atemp", "hum", "windspeed", "weathersit")
 
 @dataclass(frozen=True)
 class Roll:
-    """A frame, its origins, what is known of it, and how its table of forecasts becomes one figure."""
+    """A frame, its origins, what is known of it, and how its table of forecasts becomes one figure.
+
+    `classics`: the series (all of them, if none is named) and how many of its last rows (all) AutoETS and AutoTheta
+    are fitted to at every origin.
+    """
 
     name: str
     frame: pd.DataFrame
@@ -38,24 +47,55 @@ class Roll:
     season: int | None = None
     naive_season: int | None = None
     quantiles: bool = True
+    classics: tuple[str | None, int | None] = (None, None)
+
+    def method(self, who: str) -> GlobalMethod:
+        """The contender, not yet fitted."""
+        season = self.naive_season if who == "seasonal_naive" and self.naive_season else self.season
+        if who in CLASSICS or who in NEURAL:
+            tail = self.classics[1] if who in CLASSICS else None
+            return Foreign(self.h, model=who, tail=tail, season=season)
+        columns = self.columns if who in ("Gatecast", "global_ridge") else {}
+        return global_method(who, self.h, season=season, **columns)
+
+    def note(self, who: str) -> dict[str, str]:
+        """How a contender of another library is fitted; nothing of our own."""
+        if who in NEURAL:
+            return {"note": "fitted once, to the rows before the first origin; a missing row is its series' last value"}
+        series, tail = self.classics
+        rows = f"the last {tail} rows" if tail else "all rows before it"
+        whose = f" of {series}, and scored there alone" if series else ""
+        return {"note": f"fitted at every origin to {rows}{whose}"} if who in CLASSICS else {}
 
 
 def measure_rolling(roll: Roll, who: str) -> dict[str, Any]:
-    """One contender's figure; scored by the same code as every other."""
-    baseline = who != "Gatecast"
-    season = roll.naive_season if who == "seasonal_naive" and roll.naive_season else roll.season
-    method = global_method(who, roll.h, season=season, **({} if baseline and who != "global_ridge" else roll.columns))
+    """One contender's figure; scored by the same code as every other, in units of the scale at the first origin."""
+    method, series = roll.method(who), roll.classics[0] if who in CLASSICS else None
+    frame = roll.frame[roll.frame["unique_id"] == series] if series else roll.frame
+    spread = roll.quantiles and who not in NEURAL
     start = time.perf_counter()
-    given, cuts = method.origins_of(roll.frame, roll.origins)
-    tables = method.over_origins(given, cuts, PROBABILITIES if roll.quantiles else {}, refit=False)
-    spent = time.perf_counter() - start
-    table = pd.concat([pd.DataFrame(each) for each in tables], ignore_index=True)
-    known = given.cut(cuts[0].kept)
-    found = {roll.bar: roll.figure(roll, {"known": known.panel, "name": method.name}, table), "seconds": spent}
-    if roll.quantiles:
-        scores = {name: float(np.nanmean(each)) for name, each in row_scores(table, method.name).items()}
-        found |= {name: scores[name] for name in ("CRPS", "coverage 80", "coverage 95")}
-    return found | ({"rules": method.rules_} if who == "Gatecast" else {})
+    given, cuts = method.origins_of(frame, roll.origins)
+    tables = method.over_origins(given, cuts, PROBABILITIES if spread else {}, refit=False)
+    spent = method.seconds if isinstance(method, Foreign) else time.perf_counter() - start
+    table = pd.concat([pd.DataFrame(each).assign(origin=o) for o, each in enumerate(tables)], ignore_index=True)
+    known = given.cut(cuts[0].kept).without_empty().panel
+    table["scale"] = table["unique_id"].map(dict(zip(known.ids, error_scale(known), strict=True)))
+    found = {roll.bar: roll.figure(roll, {"known": known, "name": method.name}, table), "seconds": spent}
+    if spread:
+        scored = table.assign(**row_scores(table, method.name))
+        found |= {name: float(scored[name].mean()) for name in ("CRPS", "coverage 80", "coverage 95")}
+        found |= _bands(method.name, scored)
+    return found | roll.note(who) | ({"rules": method.rules_} if who == "Gatecast" else {})
+
+
+def _bands(name: str, scored: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Bounds around the coverage of a single series at enough origins, and whether they hold the level."""
+    if scored["unique_id"].nunique() > 1 or scored["origin"].nunique() < COVERAGE_ENOUGH:
+        return {}
+    return {
+        f"band {each.level}": {"low": each.low, "high": each.high, "within": each.within}
+        for each in coverages_of(name, scored)
+    }
 
 
 def _mase_one(roll: Roll, facts: dict[str, Any], table: pd.DataFrame) -> float:
@@ -78,14 +118,15 @@ def _rmse_of_ibm(roll: Roll, facts: dict[str, Any], table: pd.DataFrame) -> floa
     return float(np.sqrt(((own["y"] - own[facts["name"]]) ** 2).mean()))
 
 
-def births(folder: Path, test: bool) -> Roll:
-    """20 windows of 30 days."""
-    import gatecast as gc
+def births(windows: int) -> Callable[[Path, bool], Roll]:
+    """Windows of 30 days."""
 
-    panel = gc.read(folder / "us_births" / "us_births_dataset.tsf")
-    frame = panel.frame()
-    frame = frame if test else frame.iloc[:-600]
-    return Roll("births-20", frame, 30, Origins(20), "MASE, season 1", _mase_one, "-", {})
+    def read(folder: Path, test: bool) -> Roll:
+        frame = gc.read(folder / "us_births" / "us_births_dataset.tsf").frame()
+        frame = frame if test else frame.iloc[: -30 * windows]
+        return Roll(f"births-{windows}", frame, 30, Origins(windows), "MASE, season 1", _mase_one, "-", {})
+
+    return read
 
 
 def bike(folder: Path, test: bool) -> Roll:
@@ -98,24 +139,36 @@ def bike(folder: Path, test: bool) -> Roll:
     frame = pd.concat([pd.DataFrame({"ds": hours, "y": pd.to_numeric(raw["cnt"])}), numbers], axis=1)
     frame = frame if test else frame[frame["ds"] < "2012-11-12"]
     columns = {"past": BIKE_PAST, "future": ("holiday", "workingday")}
-    return Roll("bike", frame, 24, Origins(50), "MAE", _mae, "bar 0.72 of seasonal naive", columns, naive_season=168)
+    bar, eight_weeks = "bar 0.72 of seasonal naive", (None, 8 * 168)
+    return Roll("bike", frame, 24, Origins(50), "MAE", _mae, bar, columns, naive_season=168, classics=eight_weeks)
 
 
-def stocks(folder: Path, test: bool) -> Roll:
-    """The next day's High of 31 tickers through a year, from ratios of the day's prices to it; IBM's is scored."""
-    frames = []
-    for path in sorted([*folder.glob("ibm/IBM_*.csv"), *folder.glob("djia30/*.csv")]):
-        one = pd.read_csv(path)
-        one[PRICES] = one[PRICES].apply(pd.to_numeric, errors="coerce")
-        one[PRICES] = one[PRICES].where(one[PRICES] > 0)
-        ratios = {name: np.log(one[name] / one["High"]) for name in PRICES if name != "High"}
-        name = path.name.split("_")[0]
-        frames.append(pd.DataFrame({"unique_id": name, "ds": one["Date"], "y": one["High"], **ratios}))
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame if test else frame[frame["ds"] < "2017-01-01"]
-    rows = int(frame.loc[frame["unique_id"] == "IBM", "ds"].str.startswith("2017" if test else "2016").sum())
-    columns = {"past": ("Open", "Low", "Close")}
-    return Roll("ibm-31", frame, 1, Origins(rows, 1, "date"), "RMSE", _rmse_of_ibm, "ridge of IBM 1.384", columns)
+def stocks(alone: bool) -> Callable[[Path, bool], Roll]:
+    """The next day's High of IBM, alone or with 30 other tickers, through a year, from ratios of the day's prices."""
+
+    def read(folder: Path, test: bool) -> Roll:
+        files = sorted([*folder.glob("ibm/IBM_*.csv"), *([] if alone else folder.glob("djia30/*.csv"))])
+        frame = pd.concat([_prices(path) for path in files], ignore_index=True)
+        frame = frame if test else frame[frame["ds"] < "2017-01-01"]
+        rows = int(frame.loc[frame["unique_id"] == "IBM", "ds"].str.startswith("2017" if test else "2016").sum())
+        name, columns, origins = (
+            "ibm-1" if alone else "ibm-31",
+            {"past": ("Open", "Low", "Close")},
+            Origins(rows, 1, "date"),
+        )
+        bar = "ridge of IBM 1.384"
+        return Roll(name, frame, 1, origins, "RMSE", _rmse_of_ibm, bar, columns, classics=("IBM", 500))
+
+    return read
+
+
+def _prices(path: Path) -> pd.DataFrame:
+    """A ticker's highest price, and the logarithms of the other prices over it."""
+    one = pd.read_csv(path)
+    one[PRICES] = one[PRICES].apply(pd.to_numeric, errors="coerce")
+    one[PRICES] = one[PRICES].where(one[PRICES] > 0)
+    ratios = {name: np.log(one[name] / one["High"]) for name in PRICES if name != "High"}
+    return pd.DataFrame({"unique_id": path.name.split("_")[0], "ds": one["Date"], "y": one["High"], **ratios})
 
 
 def ett(h: int) -> Callable[[Path, bool], Roll]:
@@ -135,9 +188,11 @@ def ett(h: int) -> Callable[[Path, bool], Roll]:
 
 
 ROLLS: dict[str, Callable[[Path, bool], Roll]] = {
-    "births-20": births,
+    "births-20": births(20),
+    "births-50": births(50),
     "bike": bike,
-    "ibm-31": stocks,
+    "ibm-31": stocks(alone=False),
+    "ibm-1": stocks(alone=True),
     "etth1-96": ett(96),
     "etth1-336": ett(336),
 }

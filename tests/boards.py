@@ -12,6 +12,7 @@ from gatecast.data.panel import Panel, series_panel
 from gatecast.forecast.baselines import Baseline
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.board import Board, Comparison, FreeRunFacts, Leaderboard, Row, Run, Scores
+from gatecast.judge.residuals import residuals
 from gatecast.train.loop import LossCurve
 
 ATTACK = "</script><script>alert(1)</script>"
@@ -105,6 +106,7 @@ def _run(name: str, train: Panel, test: Panel, rng: np.random.Generator, place: 
         seed=seed,
         one_step=one_step,
         scores=_scores(mean, truth),
+        residuals=residuals(test.times, truth, mean, np.arange(test.rows) != 5),
         free_run=None if refuses else free,
         free_scores=None if refuses else _scores(path, truth),
         free_facts=None if refuses else facts,

@@ -9,10 +9,14 @@ from scipy import integrate, stats
 from gatecast.data.read import read
 from gatecast.data.synthetic import ramp, sine
 from gatecast.errors import DataError, SpecError
+from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.baselines import METHODS, global_method
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.judge.backtest import Skill, backtest, block_bootstrap
+from gatecast.judge.blocks import block_means, coverages_of
 from gatecast.judge.panel_scores import GRID, PROBABILITIES, row_scores
 from gatecast.prepare.split import Origins, origins
+from gatecast.train.lockstep import QUANTILES
 from panels import monthly, shorten
 
 FRAME = monthly()
@@ -162,6 +166,77 @@ def test_a_skill_is_drawn_from_origins_or_series_or_not_at_all():
     assert wide.skills()[0].verdict.startswith("worse: MASE")
     few = backtest(global_method("drift", 2), FRAME)
     assert few.skills()[0].low is None and "too few" in few.skills()[0].verdict
+
+
+class Normal(GlobalMethod):
+    """Says the quantiles of a normal distribution of some width, whatever the data."""
+
+    name = "normal"
+    width = 1.0
+
+    def _learn(self, given, seed, horizons, tick):
+        return Scores(np.zeros((0, self.h, len(QUANTILES))))
+
+    def _paths(self):
+        return np.tile(self.width * stats.norm.ppf(QUANTILES), (len(self.panel_), self.h, 1))
+
+
+class Overconfident(Normal):
+    width = 0.5
+
+
+class Timid(Normal):
+    width = 3.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [(Normal, "as wide as it says"), (Overconfident, "too narrow"), (Timid, "too wide")]
+)
+def test_the_band_around_coverage_holds_the_level_of_a_calibrated_model_and_of_no_other(kind, word):
+    noise = np.random.default_rng(1).normal(size=300)
+    one = pd.DataFrame({"unique_id": "a", "ds": np.arange(300), "y": noise})
+    found = backtest(kind(2), one, Origins(100, 2), refit=False)
+    own = found.coverages()[:2]
+    z = stats.norm.ppf([0.9, 0.975]) * kind.width
+    inside = np.abs(noise[100:, None]) <= z
+    for coverage, hit in zip(own, inside.T, strict=True):
+        assert coverage.held == pytest.approx(100 * hit.mean(), abs=1e-9)
+        assert word in coverage.verdict and coverage.within == (word == "as wide as it says")
+        assert coverage.how == "moving blocks of 5 of 100 origins"
+    assert [each.level for each in own] == [80, 95] and len(found.coverages()) == 2 * len(found.models)
+
+
+def test_only_a_single_series_with_enough_origins_has_a_band_around_its_coverage():
+    one = pd.DataFrame({"unique_id": "a", "ds": np.arange(120), "y": np.random.default_rng(0).normal(size=120)})
+    two = pd.concat([one, one.assign(unique_id="b")])
+    bands = [backtest(Normal(1), data, Origins(n, 1), refit=False).coverages() for data, n in ((one, 49), (two, 50))]
+    assert bands == [(), ()]
+    holes = one.assign(y=one["y"].where(one.index != 100))
+    assert "of 49 origins" in backtest(Normal(1), holes, Origins(50, 1), refit=False).coverages()[0].how
+
+
+def test_bands_of_independent_hits_are_those_of_their_binomial_distribution():
+    rng, n, p = np.random.default_rng(0), 400, 0.8
+    widths, held = [], []
+    for hits in rng.random((200, n)) < p:
+        low, high = np.percentile(block_means(100.0 * hits[:, None], 1), [2.5, 97.5])
+        widths.append(high - low)
+        held.append(low <= 100 * p <= high)
+    wanted = 100 * np.diff(stats.binom.ppf([0.025, 0.975], n, p) / n).item()
+    assert np.mean(widths) == pytest.approx(wanted, rel=0.03)
+    assert stats.binomtest(sum(held), 200, 0.95).pvalue > 0.01
+
+
+def test_hits_that_come_in_runs_have_a_wider_band_than_the_same_hits_in_any_order():
+    rng = np.random.default_rng(0)
+    runs = np.repeat(rng.random(20) < 0.8, 10)
+    rows = pd.DataFrame({"unique_id": "a", "ds": np.arange(200), "origin": np.arange(200), "coverage 95": 100.0})
+    spans = []
+    for hits in (runs, rng.permutation(runs)):
+        eighty = coverages_of("m", rows.assign(**{"coverage 80": 100.0 * hits}))[0]
+        assert eighty.held == pytest.approx(100 * runs.mean())
+        spans.append(eighty.high - eighty.low)
+    assert spans[0] > 1.5 * spans[1]
 
 
 def test_verdicts_say_what_the_interval_says():

@@ -24,10 +24,14 @@ from gatecast.show import (
     split_chart,
 )
 from gatecast.show.layers import aligned
-from gatecast.show.pens import COLOURS, MUTED, OBSERVED, pens
+from gatecast.show.pens import COLOURS, DARK, MUTED, OBSERVED, pens
+from gatecast.show.residual_charts import autocorrelation_chart, error_histogram
 
-CHARTS = (split_chart, forecast_chart, free_run_chart, loss_chart, error_by_step_chart, divergence_chart)
-FIELDS = {"time", "value", "model", "key", "step", "epoch", "part", "curve", "low", "high", "y2"}
+CHARTS = (
+    *(split_chart, forecast_chart, free_run_chart, loss_chart, error_by_step_chart, divergence_chart),
+    *(autocorrelation_chart, error_histogram),
+)
+FIELDS = {"time", "value", "model", "key", "step", "epoch", "part", "curve", "low", "high", "lag", "count", "zero"}
 
 
 def strings_under(spec: Any, key: str) -> set[str]:
@@ -41,10 +45,10 @@ def strings_under(spec: Any, key: str) -> set[str]:
 
 
 def column(chart: alt.LayerChart, model: str) -> list[float | None]:
-    """The values of one model's line, found through the chart's own table of names."""
-    tables = chart.to_dict()["datasets"].values()
-    field = next(row["key"] for table in tables for row in table if "key" in row and row["model"] == model)
-    values = next(table for table in tables if field in table[0])
+    """The values of one model's line, found through the titles that the chart's table has."""
+    spec = chart.to_dict()
+    field = next(field for field, title in spec["usermeta"]["columns"] if title == model)
+    values = next(table for table in spec["datasets"].values() if field in table[0])
     return [row[field] for row in values]
 
 
@@ -54,7 +58,9 @@ def test_every_chart_is_a_valid_described_specification(draw: Any, times: Any) -
     spec = draw(board(times=times)).to_dict(validate=True)
     assert "High" in spec["description"] or "loss" in spec["description"]
     assert spec["title"]
-    assert any(layer["mark"]["type"] == "line" for layer in spec["layer"])
+    assert {layer["mark"]["type"] for layer in spec["layer"]} & {"line", "bar", "rect"}
+    columns = [field for field, _ in spec["usermeta"]["columns"]]
+    assert any(set(columns) <= set(table[0]) for table in spec["datasets"].values())
 
 
 @pytest.mark.parametrize("draw", CHARTS)
@@ -111,11 +117,49 @@ def test_only_the_leaders_are_switched_on_at_first_and_named_models_always() -> 
 
 def test_both_bands_of_the_best_model_are_drawn_the_wide_one_below() -> None:
     made = board()
-    spec = forecast_chart(made).to_dict()
+    chart = forecast_chart(made)
+    spec, best = chart.to_dict(), made.rows[0]
     areas = [layer for layer in spec["layer"] if layer["mark"]["type"] == "area"]
-    wide, narrow = (spec["datasets"][area["data"]["name"]][0] for area in areas)
-    assert wide["model"] == made.rows[0].name
-    assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
+    drawn = [(area["transform"][0]["fold"][0], area["encoding"]["y2"]["field"]) for area in areas]
+    titles = dict(spec["usermeta"]["columns"])
+    assert [(titles[low], titles[high]) for low, high in drawn] == [
+        (f"{best.name}, {level} % from", f"{best.name}, {level} % to") for level in (95, 80)
+    ]
+    for band in best.shown.one_step.bands:
+        for edge, side in ((band.lo, "from"), (band.hi, "to")):
+            name = f"{best.name}, {band.level:g} % {side}"
+            np.testing.assert_allclose(np.array(column(chart, name), float), edge, rtol=1e-5)
+
+
+def test_three_switches_say_what_of_a_model_is_drawn_and_free_runs_are_off_at_first() -> None:
+    made = board()
+    chart = forecast_chart(made)
+    spec = chart.to_dict()
+    switches = {param["name"]: param["value"] for param in spec["params"] if "input" in (param.get("bind") or {})}
+    assert switches == {"one_step": True, "free_run": False, "intervals": True}
+    filters = [step["filter"] for layer in spec["layer"] for step in layer.get("transform", ()) if "filter" in step]
+    assert {name for name in filters if isinstance(name, str)} == set(switches)
+    free = made.row("ridge").shown.free_run
+    assert free is not None
+    np.testing.assert_allclose(np.array(column(chart, "ridge, free run"), float), free.mean, rtol=1e-5)
+    bare = [replace(row, shown=replace(row.shown, free_run=None)) for row in made.rows]
+    left = {param["name"] for param in forecast_chart(replace(made, rows=tuple(bare))).to_dict()["params"]}
+    assert "free_run" not in left and "intervals" in left
+
+
+def test_errors_are_drawn_as_they_were_measured() -> None:
+    made = board()
+    found = made.row("ridge").shown.residuals
+    spec = autocorrelation_chart(made, "ridge").to_dict()
+    assert [param["value"] for param in spec["params"] if param["name"] == "chosen"] == ["ridge"]
+    bars, band = ([row for table in spec["datasets"].values() for row in table if key in row] for key in ("lag", "low"))
+    own = [row["value"] for row in bars if row["model"] == "ridge"]
+    np.testing.assert_allclose(own, found.autocorrelation, rtol=1e-5)
+    assert [-row["low"] for row in band] == [row["high"] for row in band] == [pytest.approx(found.band, rel=1e-5)]
+    bins = [row for table in error_histogram(made).to_dict()["datasets"].values() for row in table if "count" in row]
+    own = [row for row in bins if row["model"] == "ridge"]
+    assert [row["count"] for row in own] == found.counts.tolist()
+    np.testing.assert_allclose([own[0]["low"], *(row["high"] for row in own)], found.edges, rtol=1e-5)
 
 
 def test_a_free_run_starts_after_the_end_of_the_training_span_and_the_refused_one_is_absent() -> None:
@@ -154,6 +198,40 @@ def test_naive_is_grey_and_no_two_models_look_alike() -> None:
     assert len({(pen.colour, pen.dash) for pen in drawn.values()}) == 22
     assert drawn["lstm:1"].dash != drawn["ridge"].dash
     assert len(set(COLOURS)) == len(COLOURS)
+
+
+def luminance(colour: str) -> tuple[float, np.ndarray]:
+    """Relative luminance (WCAG 2.2) and linear red, green and blue."""
+    signs = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(signs <= 0.04045, signs / 12.92, ((signs + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722]), linear
+
+
+# Machado, Oliveira & Fernandes (2009): full protanopia and deuteranopia on linear colours
+EYES = {
+    "all cones": np.eye(3),
+    "no long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+
+
+def lab(linear: np.ndarray) -> np.ndarray:
+    """CIE 1976 L*a*b* of linear sRGB under D65."""
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    x, y, z = to_xyz @ np.clip(linear, 0, 1) / [0.95047, 1, 1.08883]
+    f = [np.cbrt(v) if v > (6 / 29) ** 3 else v / (3 * (6 / 29) ** 2) + 4 / 29 for v in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize(("colours", "paper", "contrast"), [(COLOURS, "#ffffff", 2.2), (DARK, "#14171b", 3.0)])
+def test_colours_differ_for_every_eye_and_stand_out_from_their_paper(colours: Any, paper: str, contrast: float) -> None:
+    for colour in (*colours, MUTED):
+        low, high = sorted((luminance(colour)[0], luminance(paper)[0]))
+        assert (high + 0.05) / (low + 0.05) >= contrast
+    for eye in EYES.values():
+        seen = [lab(np.array(eye) @ luminance(colour)[1]) for colour in colours]
+        apart = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
+        assert min(apart) > 9.5
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_name() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gatecast.errors import ForecastError
 from gatecast.explain.gates import LayerGates, gates
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.stack import MODULES
@@ -134,11 +135,12 @@ def test_gates_of_the_lstm_are_where_their_equations_put_them(fitted):
 def test_kept_fraction_and_time_constant_by_hand():
     forget = np.array([[0.5, 0.9], [0.7, 0.7], [0.6, 0.8]])
     other = np.full((3, 2), 0.1)
-    lstm = LayerGates(0, 0, "lstm", False, {"input": other, "forget": forget}, "forget")
+    h = np.zeros((3, 2))
+    lstm = LayerGates(0, 0, "lstm", False, {"input": other, "forget": forget}, "forget", h, h)
     np.testing.assert_allclose(lstm.kept_fraction, [0.6, 0.8])
     np.testing.assert_allclose(np.array([0.6, 0.8]) ** lstm.time_constant, 1 / np.e)
     np.testing.assert_allclose(lstm.time_constant, [1.957615, 4.481420], rtol=1e-6)
-    gru = LayerGates(0, 0, "gru", False, {"reset": other, "update": forget}, "update")
+    gru = LayerGates(0, 0, "gru", False, {"reset": other, "update": forget}, "update", h, None)
     np.testing.assert_allclose(gru.kept_fraction, [0.6, 0.8])
 
 
@@ -166,3 +168,29 @@ def test_the_record_is_of_the_newest_window_and_dated_so(fitted):
     expected = model.free_runs(PANEL, np.array([PANEL.rows - 1]), 1)[0, 0]
     found = forecast_by_hand(model, newer, 0) * model.transform_.size[0] + model.transform_.offset[0]
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_saturated_dead_and_always_open_units_by_hand():
+    keep = np.array([[0.95, 0.05, 0.5], [0.92, 0.5, 0.5]])
+    h = np.array([[0.3, 0.1, 0.2], [0.3004, 0.5, -0.2]])
+    layer = LayerGates(0, 0, "gru", False, {"update": keep}, "update", h, None)
+    assert layer.saturated("update") == pytest.approx((1 / 6, 2 / 6))
+    assert (layer.dead, layer.always_open) == (1, 1)
+
+
+@ALL
+def test_recorded_states_are_those_that_the_gates_make(fitted, name):
+    for layer in gates(fitted[name]).layers:
+        np.testing.assert_allclose(layer.h, states(layer), atol=1e-12)
+        assert (layer.c is not None) == (layer.cell == "lstm")
+
+
+def test_any_window_can_be_asked_for(fitted):
+    model, when = fitted["lstm"], PANEL.times[40]
+    record = gates(model, at=when)
+    assert record.times[-1] == when
+    np.testing.assert_array_equal(record.times, PANEL.times[33:41])
+    alone = gates(model, at=str(TRAIN.times[-1])[:10])
+    np.testing.assert_array_equal(alone.layers[0].h, gates(model).layers[0].h)
+    with pytest.raises(ForecastError, match="no whole window of 8 rows ends at"):
+        gates(model, at=PANEL.times[3])

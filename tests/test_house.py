@@ -37,7 +37,7 @@ def test_files_classes_functions_and_signatures_stay_small(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and path.name != "cli.py":
+        if isinstance(node, ast.FunctionDef) and not path.name.startswith("cli"):
             assert node.end_lineno - node.lineno < 60, node.name
             arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
             assert len([a for a in arguments if a not in ("self", "cls")]) <= 7, node.name

@@ -245,6 +245,25 @@ def test_notes_say_what_was_found():
 
 
 @pytest.mark.parametrize("fill", ["error", "last", "linear"])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_series_begins_at_its_first_target_and_the_rows_before_it_are_told(fill, seed):
+    rng = np.random.default_rng(seed)
+    late = rng.integers(1, 9, 3)
+    whole = [frame(20).assign(unique_id=name, y=rng.normal(size=20)) for name in "abc"]
+    data = pd.concat([each.assign(y=each["y"].where(each.index >= n)) for each, n in zip(whole, late, strict=True)])
+    panel = gc.read(data, fill=fill)
+    wanted = pd.concat([each[n:] for each, n in zip(whole, late, strict=True)])
+    np.testing.assert_array_equal(panel.values, wanted[["y", "Größe"]])
+    np.testing.assert_array_equal(panel.times, wanted["ds"])
+    assert f"y: {late.sum()} rows before the first values of 3 series left out" in panel.notes
+    one = data[data["unique_id"] == "a"]
+    alone = gc.read(one.drop(columns="unique_id"), fill=fill)
+    assert alone.rows == 20 - late[0] and f"y: {late[0]} row" in alone.notes[0] and "first value left" in alone.notes[0]
+    two = gc.read(pd.concat([one, whole[1]]), fill=fill)
+    assert "before the first value of a left out" in two.notes[0]
+
+
+@pytest.mark.parametrize("fill", ["error", "last", "linear"])
 def test_a_column_that_begins_late_keeps_its_gap_and_is_told(fill):
     data = frame(30)
     data["late"] = data["y"].rolling(20).mean()
@@ -385,8 +404,7 @@ def test_a_wide_table_is_read_as_long_series_of_their_own_length(tmp_path):
     frame = pd.read_csv(path)
     assert gc.read(frame, fill="last").ids == panel.ids
     path.write_text('"V1","V2","V3","V4"\n"H1",1,2,3\n"H2",,4,5\n')
-    with pytest.raises(DataError, match=r"m4.csv, line 3 \(0, series 'H2'\), column 'y': no value"):
-        gc.read(path)
+    assert gc.read(path).times.tolist() == [0, 1, 2, 1, 2]
     path.write_text("name,height,x2,x3\na,1,2,3\nb,2,3,4\n")
     with pytest.raises(DataError, match="which column to forecast"):
         gc.read(path)

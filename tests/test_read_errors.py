@@ -49,7 +49,6 @@ def file(tmp_path):
         ("2024-01-03,3,2.5", "2024-01-03,3,2.5,9", ("prices.csv, line 4: 4 fields, expected 3", "separator")),
         ("2024-01-03,3,2.5", "2024-01-03,3", ("prices.csv, line 4: 2 fields, expected 3",)),
         ("2024-01-03,3", "2024-01-03,", ("line 4 (2024-01-03), column 'High': no value (1 missing", "--fill last or")),
-        ("2024-01-01,1", "2024-01-01,NA", ("line 2 (2024-01-01), column 'High'", "nothing precedes it")),
         ("High,Low", "Low,Low", ("prices.csv: two columns are called 'Low'",)),
         ("2024-01-03,3", '2024-01-03,"3', ("prices.csv, line 4", "check the quotes")),
     ],
@@ -59,12 +58,10 @@ def test_one_bad_cell(file, old, new, parts):
 
 
 @pytest.mark.parametrize("fill", ["error", "last", "linear"])
-def test_a_target_that_begins_late_is_refused_by_every_fill_rule(file, fill):
-    text = GOOD.replace("2024-01-01,1", "2024-01-01,")
-    fails(file(text), "line 2 (2024-01-01), column 'High'", "nothing precedes it", "first value", fill=fill)
-    days = [*pd.date_range("2024-01-01", periods=4), *pd.date_range("2024-01-01", periods=4)]
-    two = pd.DataFrame({"ds": days, "High": [1.0, 2, 3, 4, np.nan, 2, 3, 4], "id": list("aaaabbbb")})
-    fails(two, "row 4 (2024-01-01, series 'b'), column 'High'", "nothing precedes it", fill=fill)
+def test_a_series_without_any_target_is_refused_by_every_fill_rule(fill):
+    days = [*pd.date_range("2024-01-01", periods=4), *pd.date_range("2024-01-01", periods=2)]
+    two = pd.DataFrame({"ds": days, "High": [np.nan, 2, 3, 4, np.nan, np.nan], "id": list("aaaabb")})
+    fails(two, "row 4 (2024-01-01, series 'b'), column 'High'", "no value, nor in any later row", "leave", fill=fill)
 
 
 def test_the_good_file_is_good(file):

@@ -11,13 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pytest
 
 from boards import AWKWARD_MODELS, awkward, board, leaderboard
 from gatecast.errors import GatecastError
 from gatecast.judge.board import Comparison, Leaderboard
 from gatecast.show import report
-from gatecast.show.page import packed, script_json
+from gatecast.show.figures import packed
+from gatecast.show.page import script_json
+from gatecast.show.pens import COLOURS
 
 
 class Page(HTMLParser):
@@ -73,6 +76,8 @@ def test_the_page_answers_first_and_then_shows_everything(plain: Page) -> None:
     for heading in (
         "Leaderboard",
         "Charts",
+        "One-step errors",
+        "The worst rows",
         "How the free runs went",
         "Interval coverage",
         "Models",
@@ -87,8 +92,7 @@ def test_the_page_answers_first_and_then_shows_everything(plain: Page) -> None:
     for finding in made.findings:
         assert finding in plain.text
     assert leaderboard().command in plain.text
-    assert "torch 2.9.0" in plain.text
-    assert "lookback 60" in plain.text
+    assert "# lookback: 60 # fill: error # gatecast: 0.1.0 # torch: 2.9.0" in plain.text
     assert "81.2 %" in plain.text
 
 
@@ -104,9 +108,9 @@ def test_a_row_tells_median_range_and_significance(plain: Page) -> None:
 
 
 def test_baselines_are_marked_and_naive_is_highlighted(plain: Page) -> None:
-    assert plain.text.count("naive baseline") == plain.text.count("ridge baseline") == 4
+    assert plain.text.count("naive baseline") == plain.text.count("ridge baseline") == 5
     assert "gru:50x4 baseline" not in plain.text
-    assert [dict(attrs).get("class") for tag, attrs in plain.tags if tag == "tbody"].count("naive") == 1
+    assert [str(attrs.get("class")).split()[:1] for tag, attrs in plain.tags if tag == "tbody"].count(["naive"]) == 1
 
 
 def test_undefined_figures_are_a_dash(tmp_path: Path) -> None:
@@ -116,13 +120,58 @@ def test_undefined_figures_are_a_dash(tmp_path: Path) -> None:
     assert "%" not in page.text.split("Leaderboard")[1].split("RMSE: median")[0].replace("0.9 %", "")
 
 
+def test_every_figure_sorts_by_the_number_behind_it(plain: Page) -> None:
+    values = {str(attrs["data-value"]) for tag, attrs in plain.tags if tag == "td" and "data-value" in attrs}
+    for row in board().rows:
+        scores, worst = row.shown.scores, row.shown.residuals.worst
+        assert {repr(scores.mae), repr(scores.smape), repr(row.shown.seconds)} <= values
+        assert {repr(float(error)) for error in worst.error} <= values
+
+
+def test_the_worst_rows_stand_with_date_truth_forecast_and_error(plain: Page) -> None:
+    for row in board().rows:
+        found = row.shown.residuals
+        worst = found.worst
+        figures = [f"{values[0]:.4f}" for values in (worst.truth, worst.forecast, worst.error)]
+        assert f"{str(worst.times[0])[:10]} {' '.join(figures)}" in plain.text.replace("−", "-")
+        assert f"{found.outside} of {len(found.autocorrelation)} lags outside the band" in plain.text
+
+
+def test_a_legend_is_made_of_buttons_pressed_for_what_is_drawn(plain: Page) -> None:
+    pressed = [attrs["aria-pressed"] for tag, attrs in plain.tags if tag == "button" and "aria-pressed" in attrs]
+    models = [name for spec in specs_of(plain) if any("models" == p["name"] for p in spec["params"])
+              for name in spec["usermeta"]["models"]]  # fmt: skip
+    assert len(pressed) == len(models) + 3
+    first = next(spec for spec in specs_of(plain) if "observed" in spec["usermeta"]["models"])
+    rows = board().rows
+    on = {"observed", rows[0].name, "naive", next(row.name for row in rows if row.kind == "network")}
+    assert pressed[: len(rows) + 1] == [str(name in on).lower() for name in first["usermeta"]["models"]]
+
+
+def test_what_is_explained_is_drawn_and_without_it_there_is_no_such_section(plain: Page, tmp_path: Path) -> None:
+    assert "What the models did" not in plain.text
+    sentence = "The forget gate keeps <most> of the past."
+    bars = alt.Chart(alt.InlineData(values=[{"gate": "<f>", "kept": 0.9}])).mark_bar(color=COLOURS[0])
+    chart = bars.encode(x="gate:N", y="kept:Q")
+    layered = alt.layer(chart, chart.mark_point(), description="Two marks.")
+    page = Page(
+        report(leaderboard(), tmp_path / "r.html", [("Gates", sentence, chart), ("Both", "", layered)]).read_text()
+    )
+    assert "What the models did Gates The forget gate keeps <most> of the past. Data of this chart Both" in page.text
+    labels = [str(attrs["aria-label"]) for tag, attrs in page.tags if tag == "div" and attrs.get("class") == "chart"]
+    assert labels[8:] == [f"Gates. {sentence}", "Two marks."]
+    added = specs_of(page)[8]
+    assert added["mark"]["color"] == "var(--pen-0)"
+    assert [column for column, _ in added["usermeta"]["table"]["columns"]] == ["gate", "kept"]
+
+
 def test_every_chart_has_its_own_text_alternative(plain: Page) -> None:
     charts = [attrs for tag, attrs in plain.tags if tag == "div" and attrs.get("class") == "chart"]
-    assert len(charts) == len(specs_of(plain)) == 6
+    assert len(charts) == len(specs_of(plain)) == 8
     labels = [str(attrs["aria-label"]) for attrs in charts]
     assert all(attrs["role"] == "img" for attrs in charts)
-    assert len(set(labels)) == 6
-    assert all(label.startswith("Line chart") for label in labels)
+    assert len(set(labels)) == 8
+    assert all(label.startswith(("Line chart", "Bar chart", "Histogram")) for label in labels)
 
 
 def test_only_the_two_scripts_of_the_page_may_run_and_nothing_may_be_fetched(plain: Page) -> None:
@@ -170,7 +219,7 @@ def test_several_series_have_a_table_of_contents_and_a_section_each(hostile: Pag
     anchors = [str(attrs["href"]) for tag, attrs in hostile.tags if tag == "a"]
     sections = [f"#{attrs['id']}" for tag, attrs in hostile.tags if tag == "section" and "id" in attrs]
     assert anchors == sections == ["#series-1", "#series-2"]
-    assert len(specs_of(hostile)) == 12
+    assert len(specs_of(hostile)) == 16
 
 
 def test_a_board_of_baselines_has_no_loss_chart_and_no_empty_section(tmp_path: Path) -> None:
@@ -181,7 +230,7 @@ def test_a_board_of_baselines_has_no_loss_chart_and_no_empty_section(tmp_path: P
         rows.append(replace(row, runs=(shown,), shown=shown))
     path = report(replace(leaderboard(replace(made, rows=tuple(rows))), command=""), tmp_path / "r.html")
     page = Page(path.read_text(encoding="utf-8"))
-    assert len(specs_of(page)) == 2
+    assert len(specs_of(page)) == 4
     assert "Interval coverage" not in page.text
     assert "made from Python" in page.text
 
@@ -189,7 +238,7 @@ def test_a_board_of_baselines_has_no_loss_chart_and_no_empty_section(tmp_path: P
 def test_a_run_of_the_notebooks_size_stays_small(tmp_path: Path) -> None:
     models = tuple(f"lstm:50x{layers}" for layers in range(1, 9))
     path = report(leaderboard(board(rows=(3000, 251), models=models)), tmp_path / "r.html")
-    assert path.stat().st_size < 1_500_000
+    assert path.stat().st_size < 1_700_000
     assert path.read_text(encoding="utf-8").count("window.vegaEmbed=") == 1
 
 

@@ -82,8 +82,13 @@ _HOMES = {
     "load": "edge.save",
 }
 
+_PACKAGES = ("explain", "nn")
+"""Packages with public names of their own."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"gatecast.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'gatecast' has no attribute '{name}'")
     value = getattr(import_module(f"gatecast.{_HOMES[name]}"), name)
@@ -92,4 +97,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_PACKAGES])

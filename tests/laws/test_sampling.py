@@ -77,11 +77,61 @@ class Walk(StudentNet):
 def test_paths_of_a_random_walk_spread_as_the_root_of_the_step():
     stretches = stretches_of(panel_of(), horizon=16)
     batch = stretches.take(torch.tensor([0, 1]), stretches.stops - 1, 16)
-    paths = sample(Walk("gru", 1, 1, seeded()), batch, stretches, 4000, seeded())
+    limits = stretches.limits(torch.tensor([0, 1]), stretches.stops - 1, 16)
+    paths = sample(Walk("gru", 1, 1, seeded()), batch, limits, stretches, 4000, seeded())
     last = batch.z[:, stretches.season + stretches.context - 1]
     torch.testing.assert_close(paths.mean(dim=1), last[:, None].expand(2, 16), atol=0.03, rtol=0)
     wanted = 0.1 * torch.arange(1, 17).sqrt()
     torch.testing.assert_close(paths.std(dim=1), wanted.expand(2, 16), rtol=0.06, atol=0)
+
+
+class Wild(Walk):
+    """Steps so wide, and of so heavy a tail, that one of them outweighs everything."""
+
+    def forward(self, x, state=None):
+        (location, width, degrees), state = super().forward(x, state)
+        return (location, 30 * width, torch.full_like(degrees, 2.0)), state
+
+
+def test_limits_are_the_known_range_and_what_a_slope_and_a_walk_may_add_to_it():
+    panel = panel_of()
+    stretches, ends = stretches_of(panel, horizon=9), (30, 85)
+    lowest, highest = stretches.limits(torch.tensor([0, 1]), torch.tensor(ends), 9)
+    for s, end in enumerate(ends):
+        y = panel.values[panel.indptr[s] : panel.indptr[s + 1], 0]
+        y = y / np.abs(y).mean()
+        known, gone = y[: end + 1 - panel.indptr[s]], np.abs(y[4:] - y[:-4]).mean()
+        room = gone * (np.repeat([1, 2, 3], [4, 4, 1]) + 5 * np.sqrt(np.repeat([1, 2, 3], [4, 4, 1])))
+        np.testing.assert_allclose(lowest[s], known.min() - room, rtol=1e-12)
+        np.testing.assert_allclose(highest[s], known.max() + room, rtol=1e-12)
+
+
+def test_draws_of_a_heavy_tail_stay_within_their_limits_and_one_that_is_within_is_not_moved():
+    stretches = stretches_of(panel_of(), horizon=16)
+    both, ends = torch.tensor([0, 1]), stretches.stops - 1
+    batch, limits = stretches.take(both, ends, 16), stretches.limits(both, ends, 16)
+    endless = tuple(torch.full_like(each, sign * torch.inf) for each, sign in zip(limits, (-1, 1), strict=True))
+    for kind, moved in ((Walk, False), (Wild, True)):
+        net = kind("gru", 1, 1, seeded())
+        kept, free = (sample(net, batch, each, stretches, 500, seeded()) for each in (limits, endless))
+        whole = kept.double() * batch.scale[:, None, None] + batch.centre[:, None, None]
+        slack = 1e-6 * whole.abs().max()
+        assert (whole >= limits[0][:, None] - slack).all() and (whole <= limits[1][:, None] + slack).all()
+        assert torch.equal(kept, free) is not moved
+
+
+def test_a_mean_path_under_a_logarithm_survives_a_heavy_tail(monkeypatch):
+    grown = np.exp(np.random.default_rng(0).normal(0.01, 0.1, (3, 80)).cumsum(axis=1))
+    frame = pd.DataFrame({"unique_id": np.repeat(list("abc"), 80), "ds": np.tile(np.arange(80), 3), "y": grown.ravel()})
+    model = SamplingForecaster(12, season=1, drawing=Drawing(paths=1000, networks=1)).fit(frame)
+    assert model.log
+    model.nets_ = [Wild("gru", 1, 1, seeded())]
+    largest = model.sample().groupby("unique_id", sort=False)[model.name].max().to_numpy()
+    change = np.abs(np.diff(np.log(grown), axis=1)).mean(axis=1)
+    assert (largest <= grown.max(axis=1) * np.exp(change * (12 + 5 * np.sqrt(12))) * (1 + 1e-4)).all()
+    endless = (torch.full((3, 12), -torch.inf), torch.full((3, 12), torch.inf))
+    monkeypatch.setattr(Stretches, "limits", lambda *_: endless)
+    assert model.sample()[model.name].max() > 1e12
 
 
 # -- what is read -----------------------------------------------------------------------------------------------------

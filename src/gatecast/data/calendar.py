@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int64, Shaped
 
-from gatecast.errors import DataError
+from gatecast.errors import DataError, SpecError, did_you_mean
 
 Times = Shaped[np.ndarray, "T"]
 """datetime64[ns], or int64 where time is a plain counter."""
@@ -55,6 +57,8 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 BUSINESS_SHARE = 0.9
 """Dates are business days when none is a weekend and at least this share of the weekdays is there."""
+ENOUGH_TO_TELL = 6
+"""Fewer rows do not tell business days from days."""
 HOLIDAYS = 5
 """Up to this many weekdays without a row are taken for holidays; a longer run is told."""
 DAY = np.timedelta64(1, "D")
@@ -141,6 +145,10 @@ class Calendar:
         counts = self._count(times)
         return (counts - counts[:1]) // self._step
 
+    def matches(self, found: Calendar) -> bool:
+        """Whether `found` has this frequency; where this one has no anchor (W, QS), with whatever anchor."""
+        return self.every == found.every and self.freq in (found.freq, found._family)
+
     def fits(self, times: Times) -> bool:
         """Whether sorted times follow the rule, rows missing or not."""
         if (times.dtype.kind == "i") != (self.freq == "step"):
@@ -203,6 +211,30 @@ def infer_calendar(times: Times) -> Calendar:
     return found
 
 
+def calendar_of(freq: str | int) -> Calendar:
+    """The rule of a pandas alias (without its anchor: of any anchor), or of integer time: "step", or its step.
+
+    >>> calendar_of("60min").alias, calendar_of("W").alias, calendar_of("QS-APR").alias, calendar_of(1).alias
+    ('h', 'W', 'QS-JAN', 'step')
+    """
+    if isinstance(freq, int):
+        if freq < 1:
+            raise SpecError(f"freq={freq}, expected a step of at least 1")
+        return Calendar("step", freq)
+    if freq == "step":
+        return Calendar("step")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an alias of the past
+            times = pd.date_range("1970-01-01", periods=20, freq=freq).to_numpy().astype("datetime64[ns]")
+        found = infer_calendar(times)
+    except (ValueError, TypeError, Warning, DataError) as cause:
+        raise SpecError(f"there is no frequency '{freq}'", did_you_mean(freq, SEASONS)) from cause
+    if not np.array_equal(found.future(times[0], len(times) - 1), times[1:]):
+        raise SpecError(f"no calendar has the frequency '{freq}'", did_you_mean(freq, SEASONS))
+    return found if "-" in freq else replace(found, freq=found._family)
+
+
 def panel_calendar(times: Times, indptr: Int64[np.ndarray, "pointers"], ids: Sequence[str]) -> Calendar:
     """The most common rule of a panel's series; raises DataError naming a series which does not follow it.
 
@@ -241,7 +273,7 @@ def _days(days: Times) -> Calendar | None:
     usual, step = int(np.median(gaps)), int(np.gcd.reduce(gaps))
     if usual == 1:
         expected = np.busday_count(days[0], days[-1]) + 1
-        business = np.is_busday(days).all() and len(days) >= BUSINESS_SHARE * expected and len(days) >= 6
+        business = np.is_busday(days).all() and len(days) >= max(BUSINESS_SHARE * expected, ENOUGH_TO_TELL)
         return Calendar("B" if business else "D")
     if np.median(gaps) != step:
         return None

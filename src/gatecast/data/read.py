@@ -35,9 +35,10 @@ def read(
     `target`, `date` and `id` name columns; without them: the date is called ds, date, time, month, ... or is the
     first column of dates (else time is the row number), the target is called y, value, close, ... or is the only
     column of numbers, and `unique_id`, `ticker`, ... or a constant text column names the series. `join` is another
-    file or frame, or a list of them, whose numbers become past inputs at equal times. `fill` decides what missing
-    cells become once a cut-off is known: see `Panel`. `format` says how a text file is written, where that is not to
-    be detected. Raises DataError, which names file, row and column, for everything that is wrong with the data.
+    file or frame, or a list of them, whose numbers become past inputs at equal times. A series begins at its first
+    target; `fill` decides what cells that are missing later become once a cut-off is known: see `Panel`. `format` says
+    how a text file is written, where that is not to be detected. Raises DataError, which names file, row and column,
+    for everything that is wrong with the data.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"ds": ["2024-01-01", "2024-01-02", "2024-01-03"], "y": [1.0, None, 3.0]})

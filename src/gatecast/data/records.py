@@ -80,11 +80,12 @@ def to_records(table: Table, roles: Roles) -> Records:
 
 
 def to_panel(records: Records, fill: Fill) -> Panel:
-    """The panel of sorted records; DataError for a missing cell that the fill rule does not allow."""
-    starts = np.flatnonzero(np.diff(records.codes, prepend=-1))
-    indptr = np.append(starts, len(records.codes)).astype(np.int64)
+    """The panel of sorted records, every series from its first target on; DataError for a series without any, and for
+    a missing target that the fill rule does not allow."""
+    records = _from_first_target(records)
+    _check_missing(records, fill)
+    starts, indptr = _bounds(records)
     leading = _leading(records, indptr)
-    _check_missing(records, leading, fill)
     ids = tuple(records.ids[code] for code in records.codes[starts])
     calendar = records.calendar or _calendar(records, indptr, ids)
     gaps = sum(calendar.missing(records.times[start:stop]) for start, stop in pairwise(indptr))
@@ -135,6 +136,29 @@ def _in_order(records: Records, others: list[str]) -> Records:
     return replace(records, notes=(*records.notes, "rows were not in time order: sorted")) if moved else records
 
 
+def _bounds(records: Records) -> tuple[Int64[np.ndarray, "S"], Int64[np.ndarray, "pointers"]]:
+    """The first row of every series, and the same with the number of rows."""
+    starts = np.flatnonzero(np.diff(records.codes, prepend=-1))
+    return starts, np.append(starts, len(records.codes)).astype(np.int64)
+
+
+def _from_first_target(records: Records) -> Records:
+    """Without the rows of every series that precede its first target."""
+    starts, indptr = _bounds(records)
+    early, target = _leading(records, indptr)[:, 0], records.columns[0]
+    empty = np.logical_and.reduceat(early, starts)
+    if empty.any():
+        raise records.error(
+            int(starts[empty.argmax()]), target, "no value, nor in any later row", "leave the series out"
+        )
+    if not early.any():
+        return records
+    late, rows = int(early[starts].sum()), _counted(int(early.sum()), "row")
+    whose = f" values of {late} series" if late > 1 else f" value of {records.ids[records.codes[early.argmax()]]}"
+    note = f"{target}: {rows} before the first{whose if len(records.ids) > 1 else ' value'} left out"
+    return replace(records.take(np.flatnonzero(~early)), notes=(*records.notes, note))
+
+
 def _leading(records: Records, indptr: Int64[np.ndarray, "pointers"]) -> Bool[np.ndarray, "rows columns"]:
     """Which missing cells have no value of their series before them."""
     seen = np.cumsum(~np.isnan(records.values), axis=0)
@@ -142,12 +166,9 @@ def _leading(records: Records, indptr: Int64[np.ndarray, "pointers"]) -> Bool[np
     return np.asarray(seen == np.repeat(before, np.diff(indptr), axis=0))
 
 
-def _check_missing(records: Records, leading: Bool[np.ndarray, "rows columns"], fill: Fill) -> None:
-    """DataError for a target with a gap that nothing precedes, and under `error` for any gap in the target."""
+def _check_missing(records: Records, fill: Fill) -> None:
+    """DataError under `error` for a gap in the target."""
     target, gaps = records.columns[0], np.isnan(records.values[:, 0])
-    if leading[:, 0].any():
-        hint = "start the series at its first value: leave out the rows before it"
-        raise records.error(int(leading[:, 0].argmax()), target, "no value, and nothing precedes it", hint)
     if fill == "error" and gaps.any():
         what = f"no value ({int(gaps.sum())} missing in this column)"
         hint = "fill with --fill last or --fill linear (in Python fill='last' or fill='linear')"

@@ -1,4 +1,4 @@
-"""The command line: `gatecast run`, `fit`, `predict`, `backtest` and `datasets`.
+"""The command line: `gatecast run`, `fit`, `predict`, `backtest`, `explain` and `datasets`.
 
 Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
 """
@@ -10,14 +10,14 @@ import shlex
 import shutil
 import sys
 import textwrap
-from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge.options import Beside, Layout, Network, Session, Source, expanded, option
+from gatecast.edge import cli_saved
+from gatecast.edge.options import COMMAND_LINE, Beside, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
 
@@ -47,9 +47,6 @@ EPILOG = """Exit codes:
   5    a model file is damaged, edited or too new
   130  interrupted (Ctrl-C: the first ends the model in training, the second the run)
 """
-
-COMMAND_LINE: ContextVar[str] = ContextVar("COMMAND_LINE")
-"""What was typed, for the report."""
 
 app = typer.Typer(
     name="gatecast",
@@ -184,7 +181,7 @@ def run(
     start = test_from or usual
     findings = jobs.found(panel, start, season)
     if session.json:
-        _note(findings, session)
+        session.note(findings)
     else:
         typer.echo(plain("\n".join(findings)))
     with following(seeds, session.quiet) as follower:
@@ -199,7 +196,7 @@ def run(
         )
     board = replace(board, command=COMMAND_LINE.get())
     files = jobs.write_results(board, output) if output else {}
-    _note([f"wrote {output}/"] if output else [], session)
+    session.note([f"wrote {output}/"] if output else [])
     if session.json:
         typer.echo(exports.metrics_json(board, files), nl=False)
     else:
@@ -243,66 +240,8 @@ def fit(
         with following(quiet=session.quiet) as follower:
             fitted = forecaster.fit(panel.seasoned(season), seed=seed, watch=Watch(follower))
     save(fitted, output)
-    _note([f"wrote {output}"], session)
+    session.note([f"wrote {output}"])
     typer.echo(model_json(fitted) if session.json else plain(fitted.summary()), nl=not session.json)
-
-
-@app.command(short_help="Forecast the future with a saved model.")
-@expanded
-def predict(
-    *,
-    model: Annotated[Path, typer.Argument(help="A model file that `gatecast fit` or `run -o` wrote.")],
-    h: Annotated[
-        int | None, option("Steps to forecast; as many as the model's head has.", "--h", metavar="STEPS", least=1)
-    ] = None,
-    data: Annotated[
-        str | None, option("Newer data, to forecast from their end instead of the training span's.", metavar="FILE")
-    ] = None,
-    level: Annotated[
-        str | None, option("Intervals of so many per cent, for a model of many series.", metavar="80,95")
-    ] = None,
-    quantiles: Annotated[str | None, option("Quantiles instead, between 0 and 1.", metavar="0.1,0.9")] = None,
-    ahead: Annotated[
-        str | None, option("File of the columns that are known ahead, for the rows to forecast.", metavar="FILE")
-    ] = None,
-    static: Annotated[str | None, option("File of one row of facts per series of --data.", metavar="FILE")] = None,
-    output: Annotated[
-        Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
-    ] = None,
-    layout: Layout,
-    session: Session,
-) -> None:
-    """Forecast the future with a saved model, as CSV: unique_id, ds, cutoff, mode and the forecast.
-
-    A model of many series: unique_id, ds, Gatecast and, with --level, its bounds.
-    """
-    from gatecast.edge import exports, inputs, jobs, panel_jobs
-    from gatecast.edge.cells import frame_csv
-    from gatecast.edge.save import load
-    from gatecast.forecast.panels.method import GlobalMethod
-    from gatecast.show.files import write_atomic
-
-    jobs.use_threads(session.threads)
-    fitted = load(model)
-    if isinstance(fitted, GlobalMethod):
-        asked = panel_jobs.Asked(h, data, ahead, static, {"level": level, "quantiles": quantiles})
-        frame = panel_jobs.panel_forecast(fitted, asked, layout)
-        text, document = frame_csv(frame), exports.panel_json(fitted, frame)
-    elif level or quantiles or ahead or static:
-        given = {"level": level, "quantiles": quantiles, "ahead": ahead, "static": static}
-        name = next(name for name, value in given.items() if value)
-        raise SpecError(f"--{name} is for a model of many series", "`gatecast run` shows the intervals of one series")
-    else:
-        newer = inputs.newer_data(fitted.history_, data, layout) if data else None
-        forecast = fitted.predict(h, newer)
-        text, document = exports.forecast_csv(forecast), exports.forecast_json(forecast)
-    if output:
-        write_atomic(output, text.encode())
-        _note([f"wrote {output}"], session)
-    if session.json:
-        typer.echo(document, nl=False)
-    elif not output:
-        typer.echo(text, nl=False)
 
 
 @app.command(short_help="Judge a model of many series at rolling origins.")
@@ -347,12 +286,12 @@ def _judge_panel(job: panel_jobs.Job, output: Path | None, session: Session) -> 
 
     found = panel_jobs.run_backtest(job, session.quiet)
     if session.json:
-        _note(list(found.told), session)
+        session.note(list(found.told))
     else:
         typer.echo(plain("\n".join(found.told)))
     if output:
         panel_jobs.write_backtest(found, output, COMMAND_LINE.get())
-        _note([f"wrote {output}/"], session)
+        session.note([f"wrote {output}/"])
     if session.json:
         typer.echo(backtest_json(found), nl=False)
     else:
@@ -387,7 +326,5 @@ def _listing(rows: list[tuple[str, str]]) -> str:
     )
 
 
-def _note(lines: list[str], session: Session) -> None:
-    """Lines on stderr, unless quiet."""
-    if not session.quiet:
-        sys.stderr.writelines(f"{plain(line)}\n" for line in lines)
+app.command(short_help="Forecast the future with a saved model.")(cli_saved.predict)
+app.command(short_help="Explain what a saved model remembers and uses.")(cli_saved.explain)

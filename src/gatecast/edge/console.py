@@ -69,8 +69,8 @@ def print_backtest(found: Backtest) -> None:
     columns += [Column(f"{name[-2:]} % holds", tuple(f"{each:.1f}" for each in scores[name])) for name in SCORES[-2:]]
     console.print(_table(columns), soft_wrap=False)
     console.print()
-    for skill in found.skills():
-        console.print(plain(f"{skill.model}: {skill.verdict}"), soft_wrap=True)
+    for said in found.conclusions():
+        console.print(plain(f"{said.model}: {said.verdict}"), soft_wrap=True)
 
 
 def verdict_line(row: Row) -> str:

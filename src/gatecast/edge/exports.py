@@ -20,6 +20,7 @@ from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
+from gatecast.judge.residuals import Residuals
 from gatecast.train.loop import LossCurve
 
 SCHEMA = 1
@@ -90,6 +91,9 @@ def backtest_json(found: Backtest) -> str:
             "findings": list(found.told),
             **{name: [_figures(record) for record in table.to_dict("records")] for name, table in tables.items()},
             "skills": [asdict(skill) | {"verdict": skill.verdict} for skill in found.skills()],
+            "coverages": [
+                asdict(each) | {"within": each.within, "verdict": each.verdict} for each in found.coverages()
+            ],
         }
     )
 
@@ -207,12 +211,16 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "seed": run.seed,
         "seconds": _number(run.seconds),
-        "one_step": {"scores": _scores(run.scores)},
+        "one_step": {"scores": _scores(run.scores), "residuals": _residuals(run.residuals)},
         "coverage": [{"level": level, "share": _number(share)} for level, share in run.coverage],
         "free_run": free,
         "refusal": run.refusal or None,
         "losses": [_losses(curve) for curve in run.losses],
     }
+
+
+def _residuals(found: Residuals) -> dict[str, Any]:
+    return {"mean": _number(found.mean), "autocorrelation": _numbers(found.autocorrelation), "band": found.band}
 
 
 def _losses(curve: LossCurve) -> dict[str, Any]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from gatecast.edge.text import plain
+
+COMMAND_LINE: ContextVar[str] = ContextVar("COMMAND_LINE")
+"""What was typed, for the report."""
 Text = str | None
 Whole = int | None
 
@@ -105,6 +111,11 @@ class Session:
     threads: Annotated[Whole, option("Cores to use; all by default.", metavar="N", least=1)] = None
     json: Annotated[bool, option("Write JSON to stdout; everything else goes to stderr.", "--json")] = False
     quiet: Annotated[bool, option("No progress and no notes on stderr.", "--quiet", "-q")] = False
+
+    def note(self, lines: list[str]) -> None:
+        """Lines on stderr, unless quiet."""
+        if not self.quiet:
+            sys.stderr.writelines(f"{plain(line)}\n" for line in lines)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:

@@ -17,7 +17,7 @@ from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Choice, Part, crops_of, untrained
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.method import GlobalMethod
-from gatecast.forecast.panels.rules import Candidate
+from gatecast.forecast.panels.rules import Candidate, Ingredients
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.forecast.panels.statics import Fact, Statics
 from gatecast.nn.student import StudentNet
@@ -64,7 +64,7 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
         for g, net in enumerate(part.nets):
             tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
     choices = [asdict(choice) for choice in model.choices_]
-    facts: dict[str, Any] = {"candidates": choices, "rules": list(model.rules_)}
+    facts: dict[str, Any] = {"candidates": choices, "rules": list(model.rules_), "freq": model.freq}
     if model.free_:
         tensors, own = _pack_sampling(model.free_)
         return tensors, {**facts, "recursive": own}
@@ -106,21 +106,27 @@ def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalMethod:
 
 
 def _networks(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> GlobalForecaster:
-    model = GlobalForecaster(facts["h"], **settings)
-    model.choices_ = tuple(
-        Choice(**{**each, "candidate": Candidate(**each["candidate"])}) for each in facts["candidates"]
-    )
-    sizes, candidates, choices, intervals = map(str, facts["rules"])
-    model.rules_ = (sizes, candidates, choices, intervals)
+    choices = tuple(_choice(each) for each in facts["candidates"])
+    off = choices[0].candidate.ingredients.off
+    model = GlobalForecaster(facts["h"], without=off, freq=facts.get("freq"), **settings)
+    model.choices_ = choices
+    sizes, candidates, chosen, intervals = map(str, facts["rules"])
+    model.rules_ = (sizes, candidates, chosen, intervals)
     if "recursive" in facts:
-        model.parts_, own = (), {"h": facts["h"], **facts["recursive"]}
-        model.free_ = _sampling(given, settings, tensors, own)
+        model.parts_ = ()
+        model.free_ = _sampling(given, settings, tensors, {"h": facts["h"], **facts["recursive"]})
         model.free_.given_ = given
         return model
     kept = [choice.candidate for choice in model.choices_ if choice.kept]
     shapes = Sizes(**facts["sizes"])
     model.parts_ = tuple(_part(given, shapes, each, f"part.{p}.", tensors) for p, each in enumerate(kept))
     return model
+
+
+def _choice(facts: dict[str, Any]) -> Choice:
+    """A choice; a file that says nothing of ingredients has them all."""
+    candidate = {**facts["candidate"], "ingredients": Ingredients(**facts["candidate"].get("ingredients", {}))}
+    return Choice(**{**facts, "candidate": Candidate(**candidate)})
 
 
 def _sampling(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> SamplingForecaster:

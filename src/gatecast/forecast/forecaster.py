@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.build import held_rows, make_tasks, rows_needed
 from gatecast.forecast.method import Held, Method, held_back_rows
 from gatecast.forecast.modes import Rolling, direct, free_run, one_step
+from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
 from gatecast.nn import feedback, native
@@ -67,6 +68,11 @@ class Forecaster(Method):
         self.members, self.recipe = members, recipe
         self.name = spec
 
+    @staticmethod
+    def auto(freq: str | int, h: SupportsIndex, **settings: Any) -> GlobalForecaster:
+        """The model of one or many series of this frequency, h steps ahead: see `GlobalForecaster.auto`."""
+        return GlobalForecaster.auto(freq, h, **settings)
+
     @property
     def equivariance(self) -> Equivariance:
         """Follows the unit of its transform."""
@@ -101,10 +107,15 @@ class Forecaster(Method):
 
     def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
         """The scaled window that the next forecast reads, and its times."""
+        scaled, panel, _ = self.scaled(data)
+        return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
+
+    def scaled(self, data: Any = None) -> tuple[Float64[np.ndarray, "T C"], Panel, int]:
+        """The rows that forecasts read: the history and the newer rows of `data`, in scaled units; the same rows as a
+        panel; and how many of them are history."""
         panel, known = self._continue(data)
         values = self.transform_.usable(fill(panel, known).values)
-        scaled = self.transform_.apply(values, self.plan_.columns)
-        return scaled[-self.plan_.lookback :], panel.times[-self.plan_.lookback :]
+        return self.transform_.apply(values, self.plan_.columns), panel, known
 
     def summary(self) -> str:
         """Layers, shapes and parameter counts, and the rules that were applied."""

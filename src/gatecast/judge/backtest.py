@@ -1,8 +1,7 @@
-"""`backtest`: models of a whole panel beside baselines at rolling origins, with a bootstrap of the skill."""
+"""`backtest`: models of a whole panel beside baselines at rolling origins, with a bootstrap of skill and coverage."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from jaxtyping import Float64
 from gatecast.data.panel import Panel
 from gatecast.forecast.panels.baselines import global_method
 from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.judge.blocks import Coverage, block_length, block_means, coverages_of, overlap_of
 from gatecast.judge.panel_scores import PROBABILITIES, SCORES, row_scores
 from gatecast.prepare.split import Origins
 from gatecast.train.lockstep import Tick
@@ -23,7 +23,8 @@ YARDSTICK = "seasonal_naive"
 ORIGINS_ENOUGH = 20
 """From so many origins on, the bootstrap draws origins; below, series."""
 SERIES_ENOUGH = 10
-DRAWS = 2000
+COVERAGE_ENOUGH = 50
+"""From so many origins of a single series on, its coverage has bounds."""
 KEYS = ("unique_id", "ds", "cutoff", "origin", "step")
 
 
@@ -91,7 +92,7 @@ class Backtest:
         skill = 100 * (1 - total[name] / total[YARDSTICK])
         origins, series = (both.groupby(level=level).mean().to_numpy() for level in ("origin", "unique_id"))
         if len(origins) >= ORIGINS_ENOUGH:
-            block = max(math.ceil(len(origins) ** (1 / 3)), self._overlap())
+            block = block_length(len(origins), overlap_of(self.frame))
             how = f"moving blocks of {block} of {len(origins)} origins"
         elif len(series) >= SERIES_ENOUGH:
             origins, block = series, 1
@@ -102,14 +103,23 @@ class Backtest:
         low, high = np.percentile(block_bootstrap(origins, block), [2.5, 97.5])
         return Skill(name, float(skill), float(low), float(high), how)
 
+    def coverages(self) -> tuple[Coverage, ...]:
+        """Bounds around the coverage of a single series at 50 origins or more, by model and level; else none.
+
+        Source: `judge.blocks`, drawn as the skill is.
+        """
+        if len(self.panel) > 1 or self.frame["origin"].nunique() < COVERAGE_ENOUGH:
+            return ()
+        groups = self.rows.groupby("model")
+        return tuple(each for name in self.models for each in coverages_of(name, groups.get_group(name)))
+
+    def conclusions(self) -> tuple[Skill | Coverage, ...]:
+        """Every skill, and then every coverage that has bounds."""
+        return (*self.skills(), *self.coverages())
+
     def _count(self) -> str:
         count = self.frame["origin"].nunique()
         return f"{count} origin{'s' if count > 1 else ''}"
-
-    def _overlap(self) -> int:
-        """How many origins in a row share a truth."""
-        steps = self.frame.groupby(["unique_id", "ds"], sort=False).size()
-        return int(steps.max())
 
 
 def backtest(
@@ -158,16 +168,10 @@ def backtest(
 def block_bootstrap(pairs: Float64[np.ndarray, "n 2"], block: int) -> Float64[np.ndarray, "draws"]:
     """The skill in per cent of resampled (model, yardstick) errors, drawn in blocks of neighbours.
 
-    Source: Kunsch (1989), the moving-block bootstrap.
-
     >>> float(block_bootstrap(np.tile([1.0, 2.0], (20, 1)), 3).mean())
     50.0
     """
-    n = len(pairs)
-    blocks = -(-n // block)
-    first = np.random.default_rng(0).integers(0, n - block + 1, (DRAWS, blocks))
-    rows = (first[..., None] + np.arange(block)).reshape(DRAWS, -1)[:, :n]
-    means = pairs[rows].mean(axis=1)
+    means = block_means(pairs, block)
     return np.asarray(100 * (1 - means[:, 0] / means[:, 1]))
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from gatecast.data.panel import Panel
 from gatecast.forecast.method import Method
 from gatecast.forecast.result import Forecast
+from gatecast.judge.residuals import Residuals
 from gatecast.train.loop import LossCurve
 
 
@@ -52,11 +53,15 @@ class FreeRunFacts:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One model under one seed. `free_run` is None where the model refuses it; `refusal` says why."""
+    """One model under one seed; `scores` and `residuals` are of the one-step forecasts.
+
+    `free_run` is None where the model refuses it; `refusal` says why.
+    """
 
     seed: int
     one_step: Forecast
     scores: Scores
+    residuals: Residuals
     free_run: Forecast | None
     free_scores: Scores | None
     free_facts: FreeRunFacts | None

@@ -26,6 +26,7 @@ from gatecast.forecast.ridge import Ridge
 from gatecast.judge.board import Board, Comparison, Leaderboard, Row, Run, Scores
 from gatecast.judge.freerun import free_run_facts
 from gatecast.judge.metrics import coverage, score
+from gatecast.judge.residuals import residuals
 from gatecast.judge.significance import diebold_mariano, holm
 from gatecast.judge.verdict import free_run_verdict, one_step_verdict
 from gatecast.nn import native
@@ -95,9 +96,13 @@ def leaderboard(
     methods = _methods(models)
     trials = [trial_of(series, test_from, season, early_start) for series in panel]
     boards = tuple(_board(trial, methods, list(chosen), watch) for trial in trials)
-    versions = (*((name, version(name)) for name in PACKAGES), ("recurrent layers", native.describe()))
     settings = (("test from", str(test_from)), ("seeds", ", ".join(map(str, chosen))), ("fill", panel.fill))
-    return Leaderboard(boards, "", versions, settings)
+    return Leaderboard(boards, "", versions(), settings)
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """What a result depends on besides data and settings."""
+    return (*((name, version(name)) for name in PACKAGES), ("recurrent layers", native.describe()))
 
 
 def trial_of(series: Panel, test_from: When, season: int | None = None, early_start: bool = False) -> Trial:
@@ -214,6 +219,7 @@ def _run(method: Method, trial: Trial, watch: Watch, seed: int) -> Fitted:
         seed=seed,
         one_step=one,
         scores=_scores(one, trial),
+        residuals=residuals(trial.test.times, trial.truth, one.mean, trial.scored, trial.season),
         free_run=free,
         free_scores=_scores(free, trial) if free else None,
         free_facts=free_run_facts(trial.truth, free.mean, one.mean, trial.past) if free else None,

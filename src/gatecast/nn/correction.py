@@ -3,7 +3,7 @@
 At every step of a crop, y = x A + b + correction(h, x), h being the state of one recurrent layer that has read all
 steps so far, its input the numbers x of this step and a few more. With Q quantiles, A is common to them and b and the
 correction are each one's own. The correction starts at zero, so that training starts from the linear forecast. With a
-head of `width` ReLUs it is W2 relu(W1 [h; x] + b1), else Wo h.
+head of `width` ReLUs it is W2 relu(W1 [h; x] + b1), else Wo h. Without units there is no h.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INPUT_STD = 0.6
 
 
 class Shape(NamedTuple):
-    """Cell, units, width of the ReLU head (0: none), linear and extra inputs, horizon steps, quantiles of each."""
+    """Cell, units (0: no layer), width of a ReLU head (0: none), linear and extra inputs, horizon steps, quantiles."""
 
     cell: Literal["gru", "lstm"]
     units: int
@@ -47,11 +47,12 @@ class Corrections(nn.Module):
     def __init__(self, shape: Shape, generators: list[torch.Generator]) -> None:
         super().__init__()
         self.shape = shape
-        with torch.device("meta"):
-            layer = MODULES[shape.cell](shape.linear + shape.extra, shape.units, batch_first=True)
-        self._layer = (layer,)  # its shape alone; a tuple, so that it is no part of this module
         members, read = len(generators), shape.width or shape.units
-        self.recurrent = nn.Parameter(torch.stack([self._recurrent_weights(each) for each in generators]))
+        if shape.units:
+            with torch.device("meta"):
+                layer = MODULES[shape.cell](shape.linear + shape.extra, shape.units, batch_first=True)
+            self._layer = (layer,)  # its shape alone; a tuple, so that it is no part of this module
+            self.recurrent = nn.Parameter(torch.stack([self._recurrent_weights(each) for each in generators]))
         if shape.width:
             self.hidden = nn.Parameter(
                 torch.stack([_uniform((shape.units + shape.linear, shape.width), each) for each in generators])
@@ -84,6 +85,8 @@ class Corrections(nn.Module):
 
     def _states(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C H"]:
         """The state of every network after every step, from zero."""
+        if not self.shape.units:
+            return x[..., :0]
         weights = self.recurrent.unbind()
         if native.kernels is None:
             return torch.stack([self._on_torch(part, flat) for part, flat in zip(x, weights, strict=True)])

@@ -39,7 +39,8 @@ Normal = Literal["level", "spread"]
 class Sizes:
     """In rows: look-back K, season m, long lag (0: none), horizon h, and from anchor to anchor p; and C anchors.
 
-    `past` and `known`: so many covariates up to an anchor, and so many that reach over the horizon.
+    `past` and `known`: so many covariates up to an anchor, and so many that reach over the horizon. `smoothers`:
+    whether their paths are read.
     """
 
     lookback: int
@@ -50,6 +51,7 @@ class Sizes:
     horizon: int
     past: int = 0
     known: int = 0
+    smoothers: bool = True
 
     def __post_init__(self) -> None:
         if 0 < self.long_lag < self.horizon:
@@ -78,9 +80,14 @@ class Sizes:
         return self.past * self.back + self.known * (self.back + self.horizon)
 
     @property
+    def bank(self) -> tuple[Smoother, ...]:
+        """The smoothers whose paths are read."""
+        return bank(self.season) if self.smoothers else ()
+
+    @property
     def relative(self) -> int:
         """Numbers of the series itself at an anchor: window, smoother paths, long lag."""
-        paths = sum(len(self.path(smoother)) for smoother in bank(self.season))
+        paths = sum(len(self.path(smoother)) for smoother in self.bank)
         return self.lookback + paths + (self.horizon if self.long_lag else 0)
 
     def path(self, smoother: Smoother) -> list[int]:
@@ -147,7 +154,7 @@ class Crops:
         )
         self._season = torch.from_numpy(states.season)
         self._calendar = torch.from_numpy(calendar)
-        self._damping = torch.from_numpy(damping(bank(sizes.season), sizes.horizon))
+        self._damping = torch.from_numpy(damping(sizes.bank, sizes.horizon))
         self._back = torch.arange(sizes.anchors - 1, -1, -1) * sizes.stride
 
     @property
@@ -228,7 +235,7 @@ class Crops:
 
     def _write_paths(self, read: Tensor, states: Tensor, ends: Tensor, lo: Tensor) -> int:
         """What every smoother expects, after the windows in `read`; returns where that ends."""
-        sizes, smoothers = self.sizes, bank(self.sizes.season)
+        sizes, smoothers = self.sizes, self.sizes.bank
         levels, trends = states[..., 5 : 5 + len(smoothers)], states[..., 5 + len(smoothers) :]
         if sizes.season > 1:
             first = -(sizes.anchors - 1) * sizes.stride - sizes.season + 1

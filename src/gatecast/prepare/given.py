@@ -52,6 +52,21 @@ class Given:
         full = np.diff(self.panel.indptr) > 0
         return Given(self.panel.without_empty(), self.ahead[full], self.static[full])
 
+    def copies(self, s: int, targets: Float64[np.ndarray, "B T"]) -> Given:
+        """Series s as many times as there are rows of `targets`, each with its newest T targets in place of its own."""
+        panel, count = self.panel, len(targets)
+        rows = slice(int(panel.indptr[s]), int(panel.indptr[s + 1]))
+        values = np.tile(panel.values[rows], (count, 1, 1))  # [B, rows, C]
+        values[:, values.shape[1] - targets.shape[1] :, 0] = targets
+        many = replace(
+            panel,
+            values=values.reshape(-1, values.shape[2]),
+            times=np.tile(panel.times[rows], count),
+            indptr=np.arange(count + 1) * values.shape[1],
+            ids=tuple(f"{number:06d}" for number in range(count)),
+        )
+        return Given(many, np.repeat(self.ahead[s : s + 1], count, 0), np.repeat(self.static[s : s + 1], count, 0))
+
 
 def bare(panel: Panel, steps: int) -> Given:
     """A panel of targets alone."""

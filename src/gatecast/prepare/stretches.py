@@ -21,6 +21,8 @@ from gatecast.prepare.waves import waves
 LEAST_SCALE = 0.1
 """The scale is at least this share of the series' mean seasonal difference."""
 CLIP = 10.0
+FAR = 5.0
+"""A path may leave the known range by so many deviations of a random walk, beside a steady slope."""
 INSIDE = 4
 """A stretch begins with at least so many rows of its series."""
 
@@ -53,7 +55,7 @@ class Stretches:
         self._z, self._known = torch.from_numpy(filled), torch.from_numpy(np.isfinite(z))
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (panel.indptr[:-1], panel.indptr[1:]))
         difference = units.difference
-        self._floor = LEAST_SCALE * torch.from_numpy(np.where(difference > 1e-9, difference, 1.0))
+        self._difference = torch.from_numpy(np.where(difference > 1e-9, difference, 1.0))
         self._facts = torch.from_numpy(_facts(given, units))
         self._ahead = given.ahead.shape[1]
 
@@ -81,13 +83,27 @@ class Stretches:
         centre = (z[:, recent] * inside[:, recent]).sum(1) / inside[:, recent].sum(1).clamp(min=1)
         mean = (context * known).sum(1) / known.sum(1).clamp(min=1)
         variance = ((context - mean[:, None]) ** 2 * known).sum(1) / known.sum(1).clamp(min=1)
-        scale = torch.maximum(variance.sqrt(), self._floor[series])
+        scale = torch.maximum(variance.sqrt(), LEAST_SCALE * self._difference[series])
         scaled = ((z - centre[:, None]) / scale[:, None]).clamp(-CLIP, CLIP).float() * (at >= lo)
         longer = series[:, None] * self._ahead  # by what is ahead of the series before
         rows = torch.minimum(torch.maximum(at[:, self.season :], lo), hi + self._ahead - 1)
         facts = self._facts[rows + longer]
         there = self._known[torch.minimum(torch.maximum(at, lo), hi - 1)] & inside
         return Stretch(scaled, facts, there[:, self.season :], centre, scale)
+
+    def limits(
+        self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"], horizon: int
+    ) -> tuple[Float64[Tensor, "N K"], Float64[Tensor, "N K"]]:
+        """The lowest and the highest value of every row after `ends` that a path may take, in transformed units.
+
+        n seasons ahead that is the range up to `ends`, widened by n + 5 sqrt(n) mean seasonal differences: as steep a
+        slope as the series has on average, and five deviations of a random walk of such steps.
+        """
+        known = [self._z[first : last + 1] for first, last in zip(self.starts[series], ends, strict=True)]
+        seasons = torch.ceil(torch.arange(1, horizon + 1, dtype=torch.float64) / self.season)
+        room = self._difference[series][:, None] * (seasons + FAR * seasons.sqrt())
+        lowest, highest = (torch.stack([pick(z) for z in known])[:, None] for pick in (torch.min, torch.max))
+        return lowest - room, highest + room
 
 
 def _facts(given: Given, units: Units) -> Float32[np.ndarray, "rows F"]:

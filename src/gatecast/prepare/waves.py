@@ -28,14 +28,18 @@ def waves(calendar: Calendar, times: Times) -> Float32[np.ndarray, "T F"]:
     >>> waves(Calendar("MS"), np.array(["2024-01-01", "2024-07-01"], dtype="datetime64[ns]"))[:, 1]
     array([ 1., -1.], dtype=float32)
     """
-    turns = TURNS.get(_kind(calendar), ())
     columns = [
         function(2 * np.pi * harmonic * _turn(name, times))
-        for name, harmonics in turns
+        for name, harmonics in TURNS.get(_kind(calendar), ())
         for harmonic in range(1, harmonics + 1)
         for function in (np.sin, np.cos)
     ]
     return np.column_stack(columns).astype(np.float32) if columns else np.zeros((len(times), 0), dtype=np.float32)
+
+
+def turns(calendar: Calendar) -> tuple[str, ...]:
+    """What the features turn with; nothing where there are none."""
+    return tuple(name for name, _ in TURNS.get(_kind(calendar), ()))
 
 
 def _kind(calendar: Calendar) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,16 @@ def anchors(rows: range, lookback: int, horizon: int = 1, lost: int = 0) -> Int6
     return np.arange(first, max(first, rows.stop - horizon), dtype=np.int64)
 
 
-def past_matrix(z: Float[np.ndarray, "T C"], at: Int64[np.ndarray, "N"], lookback: int) -> Float[np.ndarray, "N L C"]:
+def spaced(at: Int64[np.ndarray, "N"], count: int) -> Int64[np.ndarray, "n"]:
+    """At most `count` of these anchors, evenly spaced, the first and the last among them.
+
+    >>> spaced(np.arange(10), 4)
+    array([0, 3, 6, 9])
+    """
+    return at[np.unique(np.linspace(0, len(at) - 1, min(count, len(at))).round().astype(np.int64))]
+
+
+def past_matrix(z: Shaped[np.ndarray, "T C"], at: Int64[np.ndarray, "N"], lookback: int) -> Shaped[np.ndarray, "N L C"]:
     """The last `lookback` rows up to each anchor, newest row last."""
     return z[at[:, None] + np.arange(1 - lookback, 1)]  # [N, L, C]
 

@@ -10,10 +10,13 @@ from gatecast.show.charts import (
     split_chart,
 )
 from gatecast.show.report import report
+from gatecast.show.residual_charts import autocorrelation_chart, error_histogram
 
 __all__ = [
+    "autocorrelation_chart",
     "divergence_chart",
     "error_by_step_chart",
+    "error_histogram",
     "forecast_chart",
     "free_run_chart",
     "loss_chart",

@@ -14,7 +14,7 @@ import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from gatecast.show.pens import theme
+from gatecast.show.pens import palette
 
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -25,26 +25,13 @@ def render(template: str, specs: list[dict[str, Any]], **facts: Any) -> bytes:
     page = _environment().get_template(template)
     text = page.render(
         policy=_policy(bundle, script),
-        style=Markup(_asset("report.css")),
+        style=Markup(palette() + _asset("report.css")),
         bundle=Markup(bundle),
         script=Markup(script),
         specs=Markup(script_json(specs)),
         **facts,
     )
     return text.encode()
-
-
-def add_figure(chart: alt.LayerChart, help_text: str, specs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add a chart to `specs`, filling its box in the page's ink; returns what the page says about it."""
-    spec: dict[str, Any] = chart.to_dict()
-    spec["datasets"] = {name: packed(records) for name, records in spec["datasets"].items()}
-    spec["config"] = theme("currentColor", "transparent")
-    spec["width"] = "container"
-    for param in spec["params"]:
-        if param["name"] == "ink":
-            param["value"] = "currentColor"
-    specs.append(spec)
-    return {"title": spec.pop("title"), "text": spec["description"], "help": help_text, "at": len(specs) - 1}
 
 
 def script_json(value: object) -> str:
@@ -57,29 +44,6 @@ def script_json(value: object) -> str:
     for sign, escape in ESCAPES.items():
         text = text.replace(sign, escape)
     return text
-
-
-def packed(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Records by column, `[name, values]`, where a column of texts is `[name, codes, texts]`.
-
-    >>> packed([{"step": 1, "model": "gru"}, {"step": 2, "model": "gru"}])
-    {'length': 2, 'columns': [['step', [1, 2]], ['model', [0, 0], ['gru']]]}
-    """
-    columns: list[list[Any]] = []
-    for name in records[0] if records else ():
-        values = [record[name] for record in records]
-        if all(isinstance(value, str) for value in values):
-            texts = list(dict.fromkeys(values))
-            code = {text: i for i, text in enumerate(texts)}
-            columns.append([name, [code[value] for value in values], texts])
-        else:
-            columns.append([name, [_short(value) for value in values]])
-    return {"length": len(records), "columns": columns}
-
-
-def _short(value: Any) -> Any:
-    """A whole float without its `.0`, which JSON would carry."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _asset(name: str) -> str:

@@ -19,6 +19,8 @@ NAIVE = "naive"
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), without black and without yellow, which is lost on white;
 # the last two are Paul Tol's muted wine and olive (personal.sron.nl/~pault).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#AA4466", "#999933")
+DARK = ("#3391DB", "#E0661A", "#00AD7E", "#D98CB8", "#E69F00", "#7CC8F2", "#B94A72", "#999933")
+"""The same on dark paper, lighter where that reads better and no two come to look alike."""
 NETWORK_DASHES = ([1, 0], [9, 3], [9, 3, 2, 3])
 BASELINE_DASHES = ([4, 3], [2, 2], [5, 2, 1, 2])
 
@@ -50,6 +52,21 @@ def pens(board: Board) -> dict[str, Pen]:
             dash = dashes[i // len(colours) % len(dashes)]
             drawn[name] = Pen(colours[i % len(colours)], tuple(dash))
     return drawn
+
+
+def on_page(colour: str) -> str:
+    """A colour as a page writes it: by the name under which `palette` gives it for light and for dark paper.
+
+    >>> on_page("#D55E00"), on_page("#868e98")
+    ('var(--pen-1)', '#868e98')
+    """
+    return f"var(--pen-{COLOURS.index(colour)})" if colour in COLOURS else colour
+
+
+def palette() -> str:
+    """The style of a page that says what the colours are, on light and dark paper and in print."""
+    light, dark = (" ".join(f"--pen-{i}: {colour};" for i, colour in enumerate(colours)) for colours in (COLOURS, DARK))
+    return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def theme(ink: str = INK, background: str = "white") -> dict[str, Any]:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from gatecast.judge.board import Board, Row
+from gatecast.judge.residuals import Residuals
 from gatecast.show.pens import NAIVE, is_baseline
 
 NONE = "–"
 """Written where there is no number."""
+
+
+class Cell(NamedTuple):
+    """A figure of a table: what is written, the number that sorts it (None sorts last), and a range below it."""
+
+    text: str
+    value: int | float | None
+    range: str = ""
+
+
+def cell(value: int | float | None, text: str, span: str = "") -> Cell:
+    """A cell that sorts by a finite value.
+
+    >>> cell(0.0004, "< 0.001"), cell(float("inf"), "∞").value
+    (Cell(text='< 0.001', value=0.0004, range=''), None)
+    """
+    return Cell(text, value if value is not None and math.isfinite(value) else None, span)
 
 
 def decimals_for(best: float) -> int:
@@ -101,6 +120,13 @@ def runner_up(board: Board) -> Row | None:
     """The best network, where a baseline leads the board."""
     networks = [row for row in board.rows if not is_baseline(row)]
     return networks[0] if networks and is_baseline(board.rows[0]) else None
+
+
+def errors(found: Residuals, decimals: int) -> str:
+    """The mean error, and how many lags stand out."""
+    mean = f"mean error {number(found.mean, decimals)}"
+    lags = len(found.autocorrelation)
+    return f"{mean}; {found.outside} of {lags} lags outside the band" if lags else mean
 
 
 def median(row: Row, decimals: int, free: bool = False) -> str:

@@ -150,13 +150,20 @@ def fit_start(crops: Crops) -> Linear:
         total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
         anchors += len(x)
     if not anchors:
-        flat = torch.zeros(crops.sizes.horizon, len(QUANTILES))
-        return Linear(torch.zeros(crops.sizes.linear, crops.sizes.horizon), flat)
+        return flat_start(crops)
     weight, bias = map(torch.from_numpy, solve_sums(total[0].numpy(), total[1].numpy(), 1e-4 * anchors + 1))
     weight, bias = weight.float(), bias.float()
     left = torch.cat([y - x @ weight for x, y in _examples(crops, SPREAD_ANCHORS)]) - bias  # [n, K]
     around = torch.quantile(left, torch.tensor(QUANTILES), dim=0).T if len(left) else torch.zeros(1)
     return Linear(weight, bias[:, None] + around)
+
+
+def flat_start(crops: Crops) -> Linear:
+    """No linear forecast: weights of zero, and the median of all targets for every quantile."""
+    targets = [y for _, y in _examples(crops, SPREAD_ANCHORS)]
+    middle = torch.cat(targets).median().item() if sum(map(len, targets)) else 0.0
+    sizes = crops.sizes
+    return Linear(torch.zeros(sizes.linear, sizes.horizon), torch.full((sizes.horizon, len(QUANTILES)), middle))
 
 
 def _examples(crops: Crops, most: int) -> Iterator[tuple[Float32[Tensor, "n D"], Float32[Tensor, "n K"]]]:

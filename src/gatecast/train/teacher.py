@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatecast.nn.student import StudentNet, draw, student_loss
-from gatecast.prepare.stretches import Stretch, Stretches
+from gatecast.prepare.stretches import CLIP, Stretch, Stretches
 from gatecast.train.lockstep import Schedule, Tick
 
 
@@ -60,7 +60,8 @@ def loss(
     values = batch.z.clone()
     for row in range(rows, x.shape[1]):
         with torch.no_grad():
-            values[:, season + row - 1] = draw(location[:, -1], width[:, -1], degrees[:, -1], generator)
+            drawn = draw(location[:, -1], width[:, -1], degrees[:, -1], generator)
+            values[:, season + row - 1] = drawn.clamp(-CLIP, CLIP)
         before = torch.stack([values[:, season + row - 1], values[:, row]], dim=1)
         (location, width, degrees), state = net(torch.cat([before, x[:, row, 2:]], dim=1)[:, None], state)
         parts.append((location, width, degrees))
@@ -72,18 +73,27 @@ def loss(
 
 @torch.inference_mode()
 def sample(
-    net: StudentNet, batch: Stretch, stretches: Stretches, count: int, generator: torch.Generator
+    net: StudentNet,
+    batch: Stretch,
+    limits: tuple[Float[Tensor, "N K"], Float[Tensor, "N K"]],
+    stretches: Stretches,
+    count: int,
+    generator: torch.Generator,
 ) -> Float[Tensor, "N n K"]:
-    """Scaled paths: every step is a draw that the next step reads."""
+    """Scaled paths: every step is a draw, moved to within its limits (transformed units), that the next step reads."""
     season, context, n = stretches.season, stretches.context, len(batch.z)
     steps = batch.facts.shape[1] - context
     found, state = net(batch.read(season)[:, : context + 1])
     last = [each[:, -1].repeat_interleave(count, 0) for each in found]
     many = [each.repeat_interleave(count, 1) for each in (state if isinstance(state, tuple) else (state,))]
     values = batch.z.repeat_interleave(count, 0)
+    lowest, highest = (
+        ((each - batch.centre[:, None]) / batch.scale[:, None]).float().repeat_interleave(count, 0) for each in limits
+    )
     for step in range(steps):
         row = context + step
-        values[:, season + row] = draw(last[0], last[1], last[2], generator)
+        drawn = draw(last[0], last[1], last[2], generator)
+        values[:, season + row] = drawn.clamp(lowest[:, step], highest[:, step])
         if step + 1 < steps:
             facts = batch.facts[:, row + 1].repeat_interleave(count, 0)
             x = torch.cat([values[:, [season + row, row + 1]], facts], dim=1)[:, None]

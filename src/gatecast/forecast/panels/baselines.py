@@ -80,11 +80,14 @@ class GlobalRidge(GlobalForecaster):
             whole = part.over(given, part.units)
             errors.append(fold.errors(whole.paths(0, *fold.places)[0]))
         self.parts_, scores = (self._linear(given),), Scores(np.concatenate(errors))
-        self.rules_ = (sizes_for(given, self.h)[1], "linear", "nothing was chosen", scores.told())
+        told = "linear" + self.ingredients.told()
+        self.rules_ = (sizes_for(given, self.h)[1], told, "nothing was chosen", scores.told())
         return scores
 
     def _linear(self, given: Given) -> Part:
-        part = make_parts(given, sizes_for(given, self.h)[0], candidates_for(given.panel)[0][-1:], 1, 0)[0]
+        sizes, _ = sizes_for(given, self.h, self.ingredients)
+        candidates, _ = candidates_for(given.panel, self.ingredients)
+        part = make_parts(given, sizes, candidates[-1:], 1, 0)[0]
         return part._replace(nets=part.nets[:1])
 
 

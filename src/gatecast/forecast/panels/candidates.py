@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,18 +11,16 @@ import torch
 from jaxtyping import Float64, Int64
 
 from gatecast.forecast.panels.folds import Fold, Quantiles
-from gatecast.forecast.panels.rules import LOOKS, UNITS, Candidate, batch_for, steps_for
+from gatecast.forecast.panels.rules import GROUPS, LOOKS, UNITS, Candidate, batch_for, members_for, steps_for
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.given import Given
 from gatecast.prepare.units import Units, fit_units
 from gatecast.prepare.waves import waves
-from gatecast.train.lockstep import QUANTILES, Schedule, Tick, fit_start, forecast, train_lockstep
+from gatecast.train.lockstep import QUANTILES, Schedule, Tick, fit_start, flat_start, forecast, train_lockstep
 from gatecast.train.members import in_parallel
 
-GROUPS = 2
-"""Networks of a candidate are trained in so many groups, side by side; those of a group in lockstep."""
 TRIAL = 1
 """Networks in a group while candidates are judged."""
 TOLERANCE = 1.25
@@ -79,6 +77,8 @@ class Job(NamedTuple):
         drawn = np.random.SeedSequence([self.seed, 2, self.group]).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(drawn))
         schedule = Schedule(self.planned, batch_for(self.part.crops.sizes))
+        if not self.part.candidate.ingredients.averaging:
+            schedule = replace(schedule, average=0.0)
         return train_lockstep(self.part.nets[self.group], self.part.crops, schedule, generator, self.looks, tick)
 
 
@@ -90,21 +90,16 @@ class Judged(NamedTuple):
     mase: float
 
 
-def members_for(kept: int) -> int:
-    """Networks in a group of each of `kept` candidates: 8 networks vote."""
-    return 4 // kept
-
-
 def make_parts(
     given: Given, sizes: Sizes, candidates: Sequence[Candidate], members: int, seed: int
 ) -> tuple[Part, ...]:
-    """Every candidate's data, and its networks at their linear start."""
+    """Every candidate's data, and its networks at their start."""
     parts = []
     for candidate in candidates:
         units = fit_units(given, candidate.transform == "log")
         crops = crops_of(given, sizes, candidate, units)
         parts.append(Part(candidate, units, crops, untrained(candidate, crops, members, seed)))
-        start = fit_start(crops)
+        start = fit_start(crops) if candidate.ingredients.linear_start else flat_start(crops)
         for net in parts[-1].nets:
             net.start_at(*start)
     return tuple(parts)
@@ -113,7 +108,8 @@ def make_parts(
 def untrained(candidate: Candidate, crops: Crops, members: int, seed: int = 0) -> tuple[Corrections, ...]:
     """Groups of networks that know nothing."""
     sizes = crops.sizes
-    shape = Shape(candidate.cell, UNITS, candidate.width, sizes.linear, crops.extra, sizes.horizon, len(QUANTILES))
+    units = UNITS if candidate.ingredients.recurrence else 0
+    shape = Shape(candidate.cell, units, candidate.width, sizes.linear, crops.extra, sizes.horizon, len(QUANTILES))
     seeds = np.random.SeedSequence([seed, 1]).generate_state(GROUPS * members).reshape(GROUPS, members)
     generators = [[torch.Generator().manual_seed(int(each)) for each in group] for group in seeds]
     return tuple(Corrections(shape, group) for group in generators)
@@ -125,13 +121,15 @@ def crops_of(given: Given, sizes: Sizes, candidate: Candidate, units: Units) -> 
     if sizes.covariates or given.static.size:
         exogenous = Exogenous(given, units, sizes.back, sizes.horizon)
     features, z = waves(panel.calendar, panel.times), units.transform.apply(panel)
+    if not candidate.ingredients.calendar:
+        features = features[:, :0]
     return Crops(z, panel.indptr, features, sizes, candidate.normal, units.difference, exogenous)
 
 
 def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: int, tick: Tick) -> tuple[Part, ...]:
     """The kept candidates, trained on all that is given for as many steps as were chosen."""
     kept = [choice for choice in choices if choice.kept]
-    members = members_for(len(kept))
+    members = members_for(len(kept), kept[0].candidate.ingredients)
     parts = make_parts(given, sizes, [choice.candidate for choice in kept], members, seed)
     planned = steps_for(given.panel)
     jobs = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from gatecast.data.calendar import Calendar, Times
+from gatecast.data.calendar import ENOUGH_TO_TELL, Calendar, Times
 from gatecast.data.panel import Panel, time_text
 from gatecast.data.read import read
 from gatecast.errors import DataError, ForecastError, SpecError
@@ -45,14 +45,13 @@ class Covariates:
         """The facts of a frame of one row per series."""
         return fit_statics(static_df, self.id or "unique_id")
 
-    def given(
-        self, data: Any, h: int, season: int | None, calendar: Calendar | None = None, static: Statics | None = None
-    ) -> Given:
-        """What `data` say, on the calendar (a model's own, if given), series in the order of their names."""
+    def panel(self, data: Any, season: int | None) -> Panel:
+        """The columns that are read of `data`, series in the order of their names."""
         panel = data if isinstance(data, Panel) else read(data, self.target, date=self.date, id=self.id, fill="last")
-        panel = panel.by_name().columns_as((panel.target, *self.past, *self.future)).seasoned(season)
-        if calendar is not None:
-            panel = _on_calendar(panel, calendar)
+        return panel.by_name().columns_as((panel.target, *self.past, *self.future)).seasoned(season)
+
+    def given(self, panel: Panel, h: int, static: Statics | None) -> Given:
+        """What is given in a panel that stands on its calendar."""
         panel = regular(panel)
         facts = static.of(panel.ids) if static else np.zeros((len(panel), 0))
         return Given(panel, np.full((len(panel), h, len(self.future)), np.nan), facts)
@@ -95,7 +94,22 @@ def _rows_at(later: Panel, name: str, times: Times, alone: bool) -> Float64[np.n
     return values
 
 
-def _on_calendar(panel: Panel, calendar: Calendar) -> Panel:
+def agreeing(panel: Panel, calendar: Calendar) -> Panel:
+    """The panel, if its calendar is of this frequency; DataError if not. Series that are too short to tell get it."""
+    found = panel.calendar
+    if calendar.matches(found):
+        return panel
+    untold = int(np.diff(panel.indptr).max()) < ENOUGH_TO_TELL
+    if untold and all(calendar.fits(series.times) for series in panel):
+        return replace(panel, calendar=replace(calendar, period=found.period))
+    raise DataError(
+        f"{panel.source} is {found.label} ({found.alias}), and the model is for {calendar.label} ({calendar.alias})",
+        "give the frequency of the data as freq, or leave it out",
+    )
+
+
+def on_calendar(panel: Panel, calendar: Calendar) -> Panel:
+    """The panel on a model's own calendar; DataError naming a series that does not follow it."""
     stray = next((s for s in panel if not calendar.fits(s.times)), None)
     if stray is not None:
         raise DataError(

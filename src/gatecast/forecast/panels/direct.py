@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from gatecast.data.calendar import calendar_of
 from gatecast.errors import DataError
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Judged, Part, judge, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
 from gatecast.forecast.panels.method import GlobalMethod, Scale
-from gatecast.forecast.panels.rules import candidates_for, runs_free, sizes_for
+from gatecast.forecast.panels.rules import against_rival, candidates_for, ingredients_without, rules_for, sizes_for
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
@@ -36,9 +38,11 @@ class GlobalForecaster(GlobalMethod):
     A recursive network (see `SamplingForecaster`) forecasts in their place where it was better there.
     Intervals are the networks' own quantiles, calibrated on the held-back horizons.
 
-    `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). `past`, `future`:
-    covariates known up to the cut-off, and beyond it. After `fit`: `panel_`; `rules_`, what was derived from the data,
-    and why; `choices_`, `parts_`, `scores_`.
+    `without`: ingredients that are switched off, by name (see `rules.Ingredients`). `freq`: the frequency that the data
+    must have, as a pandas alias ("MS", "30min", "W-SUN"; without its anchor any will do) or for integer time "step" or
+    its step. `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). `past`,
+    `future`: covariates known up to the cut-off, and beyond it. After `fit`: `panel_`; `rules_`, what was derived from
+    the data, and why; `choices_`, `parts_`, `scores_`.
 
     >>> from gatecast.data.synthetic import sine
     >>> model = GlobalForecaster(h=4).fit(sine(60, period=12))
@@ -50,6 +54,40 @@ class GlobalForecaster(GlobalMethod):
 
     free_: SamplingForecaster | None = None
     parts_: tuple[Part, ...] = ()
+
+    def __init__(
+        self,
+        h: SupportsIndex,
+        *,
+        without: Sequence[str] = (),
+        freq: str | int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(h, **settings)
+        self.ingredients = ingredients_without((without,) if isinstance(without, str) else without)
+        self.freq, self.calendar = freq, None if freq is None else calendar_of(freq)
+
+    @classmethod
+    def auto(cls, freq: str | int, h: SupportsIndex, **settings: Any) -> GlobalForecaster:
+        """The model for this frequency, whose `rules` can be read before there are data.
+
+        >>> print(GlobalForecaster.auto(freq="MS", h=12).rules().splitlines()[0])
+        monthly: season 12, reads 36 rows at each of 24 anchors
+        """
+        return cls(h, freq=freq, **settings)
+
+    def unfitted(self) -> GlobalForecaster:
+        """A model of the same settings that has not learned anything."""
+        settings = {"season": self.season, **self.covariates.named()}
+        return type(self)(self.h, without=self.ingredients.off, freq=self.freq, **settings)
+
+    def rules(self) -> str:
+        """What follows from the frequency (without one, from the calendar that was fitted), and why, one rule to a
+        line; where data decide, by what. `rules_` and `summary()` say what was decided."""
+        calendar = self.calendar or self.fitted().panel.calendar
+        if self.season is not None:
+            calendar = replace(calendar, period=self.season)
+        return "\n".join(rules_for(calendar, self.h, len(self.covariates.past), self.ingredients))
 
     def summary(self) -> str:
         """What was derived from the data, and what was trained."""
@@ -67,12 +105,12 @@ class GlobalForecaster(GlobalMethod):
         return "\n".join(lines)
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
-        sizes, why_sizes = sizes_for(given, self.h)
-        candidates, why_candidates = candidates_for(given.panel)
+        sizes, why_sizes = sizes_for(given, self.h, self.ingredients)
+        candidates, why_candidates = candidates_for(given.panel, self.ingredients)
         folds = held_back_folds(given, self.h, seed, horizons)
         judged = judge(folds, sizes, candidates, seed, tick)
         free, errors, mase = None, judged.errors, judged.mase
-        if runs_free(given, self.h):
+        if self.ingredients.rival and not against_rival(sizes.season, self.h, given.past):
             free = SamplingForecaster(self.h, season=self.season, **self.covariates.named())
             errors, mase = free.judged(folds, seed, tick)
         self.choices_, self.free_, self.parts_ = judged.choices, None, ()

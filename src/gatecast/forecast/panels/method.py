@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Float64, Shaped
 from joblib import Parallel, delayed
 
-from gatecast.data.calendar import Times
+from gatecast.data.calendar import Calendar, Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.panels.bands import Scores, probabilities
-from gatecast.forecast.panels.covariates import Covariates
+from gatecast.forecast.panels.covariates import Covariates, agreeing, on_calendar
+from gatecast.forecast.panels.statics import Statics
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
@@ -47,6 +48,8 @@ class GlobalMethod:
     """
 
     name = ""
+    calendar: Calendar | None = None
+    """What the data must follow; None: whatever they do."""
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class GlobalMethod:
         if val_size not in (None, self.h, 2 * self.h):
             raise SpecError(f"val_size={val_size}, expected {self.h} or {2 * self.h}: one horizon or two")
         self.static_ = self.covariates.statics(static_df)
-        given = self.covariates.given(data, self.h, self.season, static=self.static_)
+        given = self._given(data, self.static_)
         self._kind = _kind(data, self.covariates.id or "unique_id")
         self._learn_all(given, seed, 2 if val_size is None else val_size // self.h, watch or Tick())
         return self
@@ -119,6 +122,14 @@ class GlobalMethod:
         columns = model._columns(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
 
+    def over(self: M, data: Any, static_df: Any = None) -> M:
+        """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""
+        return self._onto(self._asked(data, None, static_df, 0)[0])
+
+    def medians(self, given: Given) -> Float64[np.ndarray, "S K"]:
+        """The forecasts of every series of what is given, in original units."""
+        return self._onto(given)._paths()[..., MEDIAN]
+
     def cross_validation(
         self,
         data: Any,
@@ -146,7 +157,7 @@ class GlobalMethod:
 
     def origins_of(self, data: Any, wanted: Origins, static_df: Any = None) -> tuple[Given, tuple[Cut, ...]]:
         """What `data` say, and the origins that were asked for."""
-        given = self.covariates.given(data, self.h, self.season, static=self.covariates.statics(static_df))
+        given = self._given(data, self.covariates.statics(static_df))
         return given, origins(given.panel, self.h, wanted)
 
     def over_origins(
@@ -229,12 +240,18 @@ class GlobalMethod:
         self.given_ = given
         self.scores_ = self._learn(given, seed, horizons, tick)
 
+    def _given(self, data: Any, static: Statics) -> Given:
+        """What `data` say to learn from."""
+        panel = self.covariates.panel(data, self.season)
+        return self.covariates.given(agreeing(panel, self.calendar) if self.calendar else panel, self.h, static)
+
     def _asked(self, data: Any, futr_df: Any, static_df: Any, h: int) -> tuple[Given, tuple[Any, bool]]:
         """What a forecast is asked from (what was learned from, without data), and the caller's kind of frame."""
         given, kind = self.fitted(), self._kind
         if data is not None:
             static = self.static_ if static_df is None else self.static_.others(static_df)
-            given = self.covariates.given(data, self.h, self.season, given.panel.calendar, static)
+            panel = on_calendar(self.covariates.panel(data, self.season), given.panel.calendar)
+            given = self.covariates.given(panel, self.h, static)
             kind = _kind(data, self.covariates.id or "unique_id")
         elif static_df is not None:
             raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")

@@ -7,7 +7,7 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.panels.bands import Scores
@@ -59,8 +59,9 @@ class SamplingForecaster(GlobalMethod):
     The network reads the value before each row, that of a season before and what is known of the row, and forecasts a
     Student t distribution; a forecast feeds it with its own draws, so that uncertainty grows along the path and sums,
     maxima or first passages over the horizon can be read off the paths. For the forecasts of single steps the direct
-    model is usually the more accurate one. Source: Salinas et al. (2020), "DeepAR", with scaling as in
-    `prepare.stretches`.
+    model is usually the more accurate one. Source: Salinas et al. (2020), "DeepAR", with two deviations: scaling as in
+    `prepare.stretches`, and draws that stay within its `limits`, because under a logarithm a single draw of a heavy
+    tail outweighs every other path.
 
     >>> from gatecast.data.synthetic import sine
     >>> model = SamplingForecaster(h=4, drawing=Drawing(paths=20, networks=1)).fit(sine(60, period=12))
@@ -151,6 +152,12 @@ class SamplingForecaster(GlobalMethod):
         """The quantiles of the paths from some places (series and flat rows), or from the end of every series."""
         return np.quantile(self._drawn(places), QUANTILES, axis=1).transpose(1, 2, 0)
 
+    def read(self, series: Series, ends: Series) -> Float32[torch.Tensor, "N T I"]:
+        """What the network reads for the next value after each of these rows, its context included."""
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h)
+        batch = stretches.take(torch.from_numpy(series), torch.from_numpy(ends), self.h)
+        return batch.read(stretches.season)[:, : self.context_ + 1]
+
     def _drawn(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V n K"]:
         """Paths from these places, in original units."""
         stretches = Stretches(self.given_, self.units_, self.context_, self.h)
@@ -160,8 +167,10 @@ class SamplingForecaster(GlobalMethod):
         shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
         for part, rows in zip(series.split(size), ends.split(size), strict=True):
             batch = stretches.take(part, rows, self.h)
+            limits = stretches.limits(part, rows, self.h)
             drawn = [
-                sample(net, batch, stretches, count, generator) for net, count in zip(self.nets_, shares, strict=True)
+                sample(net, batch, limits, stretches, count, generator)
+                for net, count in zip(self.nets_, shares, strict=True)
             ]
             z = torch.cat(drawn, dim=1).double()
             whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
