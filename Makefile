@@ -1,9 +1,10 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
+DOCUMENTED := .venv/.documented
 
 KERNELS := $(wildcard kernels/*.cpp kernels/*.hpp kernels/CMakeLists.txt)
 
-.PHONY: run test check sanitize bench accuracy clean
+.PHONY: run test check docs sanitize bench accuracy clean
 
 run: $(INSTALLED)
 	.venv/bin/gatecast run -o out
@@ -18,6 +19,10 @@ test: $(INSTALLED)
 
 check: $(INSTALLED)
 	.venv/bin/pytest -q -m slow
+
+docs: $(DOCUMENTED)
+	$(PYTHON) -m sphinx -q -W --keep-going -b html docs build/book/html
+	@echo "the book: build/book/html/index.html"
 
 sanitize:
 	tools/sanitize.sh
@@ -37,4 +42,8 @@ $(PYTHON):
 $(INSTALLED): pyproject.toml constraints.txt $(KERNELS) | $(PYTHON)
 	$(PYTHON) -m pip install -q -c constraints.txt -e ".[dev]"
 	@$(PYTHON) -c "from gatecast.nn import native; print('recurrent layers run on', native.describe())"
+	touch $@
+
+$(DOCUMENTED): $(INSTALLED)
+	$(PYTHON) -m pip install -q -c constraints.txt -e ".[dev,docs]"
 	touch $@
