@@ -59,6 +59,14 @@ def test_the_histogram_counts_every_error_once(draw):
     np.testing.assert_allclose(np.diff(found.edges), np.ptp(error) / len(found.counts), rtol=1e-6)
 
 
+def test_the_bins_are_as_wide_as_numpys_and_errors_that_are_nearly_equal_do_not_make_countless_ones():
+    error = np.random.default_rng(9).normal(size=300)
+    np.testing.assert_allclose(errors_of(error).edges, np.histogram_bin_edges(error, "fd"), rtol=1e-9, atol=1e-9)
+    for far in (5.0, 1e6):
+        nearly = np.repeat([0.3, np.nextafter(0.3, 1), far], [45, 45, 10])
+        assert residuals(np.arange(100), nearly, np.zeros(100), np.full(100, True)).counts[[0, -1]].tolist() == [90, 10]
+
+
 def test_the_worst_rows_are_the_largest_errors_and_unscored_rows_do_not_count():
     rng = np.random.default_rng(7)
     error, scored = rng.standard_t(2, 90), rng.random(90) < 0.8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +67,7 @@ def residuals(
     error = np.where(scored, truth - forecast, np.nan)
     known = error[scored]
     lags = min(max(LAGS, 2 * season), len(known) // 4)
-    counts, edges = np.histogram(known, _bins(known))
+    counts, edges = np.histogram(known, bin_count(known))
     order = np.flatnonzero(scored)[np.argsort(-np.abs(known), kind="stable")[:WORST]]
     return Residuals(
         mean=float(known.mean()),
@@ -78,6 +77,21 @@ def residuals(
         counts=counts,
         worst=Misses(times[order], truth[order], forecast[order], error[order]),
     )
+
+
+def bin_count(values: Float64[np.ndarray, "N"]) -> int:
+    """How many bins a histogram of `values` has: bins as wide as twice the middle half over the cube root of N.
+
+    One where the values do not vary, MOST_BINS at most. Source: Freedman & Diaconis (1981).
+
+    >>> bin_count(np.arange(8.0)), bin_count(np.full(8, 0.1))
+    (2, 1)
+    """
+    low, high = np.percentile(values, [25, 75])
+    spread, width = float(np.ptp(values)), float(2 * (high - low) / np.cbrt(len(values)))
+    if spread <= ROUND_OFF * float(np.abs(values).max()):
+        return 1
+    return max(1, int(np.ceil(min(MOST_BINS, spread / width)))) if width > 0 else MOST_BINS
 
 
 def autocorrelation(values: Float64[np.ndarray, "N"], lags: int) -> Float64[np.ndarray, "lags"]:
@@ -94,10 +108,3 @@ def autocorrelation(values: Float64[np.ndarray, "N"], lags: int) -> Float64[np.n
     if power <= len(away) * (ROUND_OFF * np.nanmax(np.abs(values))) ** 2:
         return np.full(lags, np.nan)
     return np.array([away[lag:] @ away[: len(away) - lag] for lag in range(1, lags + 1)]) / power
-
-
-def _bins(values: Float64[np.ndarray, "N"]) -> int:
-    """So many bins, at most 40, that each is 2 IQR / N^(1/3) wide (Freedman & Diaconis 1981)."""
-    reach, (low, high) = float(np.ptp(values)), np.percentile(values, (25, 75))
-    width = 2 * float(high - low) / len(values) ** (1 / 3)
-    return max(1, math.ceil(reach / width)) if reach < MOST_BINS * width else min(MOST_BINS, len(values))
