@@ -14,7 +14,6 @@ def test_it_is_kept_without_outputs():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_it_runs_and_says_what_it_found():
     client = pytest.importorskip("nbclient").NotebookClient(nbformat.read(NOTEBOOK, as_version=4), timeout=120)
     cells = client.execute().cells
