@@ -140,7 +140,7 @@ def gate_chart(record: GateRecord, layer: LayerGates) -> alt.LayerChart:
         color=alt.Color(
             "value:Q",
             scale=alt.Scale(scheme="cividis", domain=[low, 1.0]),
-            legend=alt.Legend(title=what, orient="right", gradientLength=120),
+            legend=alt.Legend(title=None, orient="right", gradientLength=120),
         ),
         tooltip=[alt.Tooltip("time:N"), alt.Tooltip("unit:Q"), alt.Tooltip("value:Q", title=what, format=".3f")],
     )
