@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-nbformat = pytest.importorskip("nbformat")
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "ibm.ipynb"
 
 
@@ -15,7 +16,7 @@ def test_it_is_kept_without_outputs():
 
 @pytest.mark.slow
 def test_it_runs_and_says_what_it_found():
-    client = pytest.importorskip("nbclient").NotebookClient(nbformat.read(NOTEBOOK, as_version=4), timeout=120)
+    client = NotebookClient(nbformat.read(NOTEBOOK, as_version=4), timeout=120)
     cells = client.execute().cells
     printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
     for name in ("lstm:32x1", "gru:32x1", "auto", "naive", "bilstm:32", "lstm:32-gru:32", "lstm:32+gru:32"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
+from gatecast.edge.exports import SCHEMA
 from gatecast.edge.inputs import newer_data
 from gatecast.edge.options import Layout, Source
 from gatecast.edge.panel_jobs import open_panel
@@ -40,7 +42,8 @@ def explain_adding(length: int, steps: int, quiet: bool) -> Decay:
 
 def document(found: Explanation | Decay) -> str:
     """All numbers as JSON."""
-    return json.dumps(plain_facts(found), allow_nan=False, indent=1) + "\n"
+    facts = {"schema": SCHEMA, "gatecast": version("gatecast"), **plain_facts(found)}
+    return json.dumps(facts, allow_nan=False, indent=1) + "\n"
 
 
 def write_explanation(found: Explanation | Decay, folder: Path, command: str) -> None:
