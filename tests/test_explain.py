@@ -48,6 +48,13 @@ def test_every_panel_model_sees_its_newest_value_at_every_step(monkeypatch):
     assert naive.verdict == "4 of 4 steps ignore the newest value; step 1 ignores the newest 11"
 
 
+def test_a_model_without_recurrence_has_nothing_to_explain(monkeypatch):
+    shorten(monkeypatch)
+    model = GlobalForecaster(h=4, without=("recurrence", "rival")).fit(monthly(2, 6))
+    with pytest.raises(ForecastError, match="fitted without its recurrence"):
+        explain(model)
+
+
 class Aligned(torch.nn.Module):
     """Step k is read off the state after value L - K + k: what a decoder aligned with the window's end does."""
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from gatecast.errors import ForecastError
 from gatecast.nn.cells import CELLS, Cell, State, Weights, weights_of, zero_state
 from gatecast.nn.correction import Corrections
 from gatecast.nn.stack import Network
@@ -138,6 +139,8 @@ def unroll(network: Network) -> Unrolled:
 def unroll_corrections(nets: Corrections, quantile: int) -> Iterator[Unrolled]:
     """The networks of a direct model of panels, each of them: one quantile of the K steps after the last anchor."""
     shape = nets.shape
+    if not shape.units:
+        raise ForecastError("the model was fitted without its recurrence", "explain one that has it")
     for number in range(len(nets.skip)):
         own = {name: weight[number].detach().double() for name, weight in nets.named_parameters()}
         weights = _split(own["recurrent"], shape.linear + shape.extra, shape.units, len(CELLS[shape.cell].gates))
