@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gatecast.forecast.panels.candidates import median
 from gatecast.nn import native
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
@@ -150,3 +151,18 @@ def test_the_rate_warms_up_and_falls_to_its_end():
     assert schedule.factor(0) == 1 / 30 and schedule.factor(29) == 1
     assert abs(schedule.factor(400) - 0.02) < 1e-12
     assert all(schedule.factor(i) >= schedule.factor(i + 1) for i in range(30, 400))
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_newest_forecast_is_the_last_of_all(shape):
+    found, x = nets(shape), inputs(shape)
+    with torch.no_grad():
+        for weight in found.parameters():
+            torch.nn.init.normal_(weight, std=0.5, generator=torch.Generator().manual_seed(3))
+        torch.testing.assert_close(found.newest(x), found(x)[:, :, -1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("networks", [1, 2, 5, 8])
+def test_the_median_over_networks_is_numpys(networks):
+    paths = np.random.default_rng(networks).normal(size=(networks, 7, 3, 2))
+    np.testing.assert_allclose(median(paths), np.median(paths, axis=0), rtol=1e-15)

@@ -70,9 +70,17 @@ class Corrections(nn.Module):
 
     def forward(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B C K Q"]:
         """The normalised forecasts of every network at every step; its first D numbers are those of the linear part."""
+        return self._read(x, self._states(x))
+
+    def newest(self, x: Float[Tensor, "E B C I"]) -> Float[Tensor, "E B K Q"]:
+        """The same after the last step alone."""
+        return self._read(x[:, :, -1:], self._states(x)[:, :, -1:])[:, :, 0]
+
+    def _read(self, x: Float[Tensor, "E B C I"], states: Float[Tensor, "E B C H"]) -> Float[Tensor, "E B C K Q"]:
+        """The linear part and its correction from the states."""
         shape = self.shape
         rows = x.flatten(1, 2)[..., : shape.linear]  # [E, B C, D]
-        h = self._states(x).flatten(1, 2)  # [E, B C, H]
+        h = states.flatten(1, 2)  # [E, B C, H]
         if shape.width:
             from_h, from_rows = self.hidden.split([shape.units, shape.linear], dim=1)
             both = torch.bmm(rows, torch.cat([self.skip, from_rows], dim=2))  # [E, B C, K + width]

@@ -135,7 +135,7 @@ def forecast(
             crop = crops.take(part, end)
             x = crop.read.expand(len(nets.skip), *crop.read.shape)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
-            found.append(nets(x)[:, :, -1].sort(dim=3).values.double() * scale + centre)
+            found.append(nets.newest(x).sort(dim=3).values.double() * scale + centre)
     return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]
 
 

@@ -166,7 +166,7 @@ def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ..
     def middle(fold: int, look: int, who: Sequence[int]) -> Quantiles:
         """The median over the networks of some candidates that a fold judges."""
         found = [paths[n][g][look] for n in who for g in range(GROUPS) if judge_of[g] == fold]
-        return np.median(np.concatenate(found), axis=0)
+        return median(np.concatenate(found))
 
     def mean_mase(look: int, who: Sequence[int]) -> float:
         return float(np.mean([fold.mase(middle(number, look, who)) for number, fold in enumerate(folds)]))
@@ -183,6 +183,14 @@ def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ..
     kept = [n for n in everyone if choices[n].kept]
     errors = [fold.errors(middle(number, best, kept)) for number, fold in enumerate(folds)]
     return Judged(choices, np.concatenate(errors), mean_mase(best, kept))
+
+
+def median(paths: Paths) -> Quantiles:
+    """The median of every quantile over the networks; by sorting, which is quicker than numpy's own for so few."""
+    ordered = np.sort(paths, axis=0)
+    low, high = (len(ordered) - 1) // 2, len(ordered) // 2
+    middle: Quantiles = (ordered[low] + ordered[high]) / 2
+    return middle
 
 
 def _finish(job: Job, tick: Tick) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from gatecast.data.calendar import calendar_of
 from gatecast.errors import DataError
 from gatecast.forecast.panels.bands import Scores
-from gatecast.forecast.panels.candidates import Judged, Part, judge, train_parts
+from gatecast.forecast.panels.candidates import Judged, Part, judge, median, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
 from gatecast.forecast.panels.method import GlobalMethod, Scale
 from gatecast.forecast.panels.rules import against_rival, candidates_for, ingredients_without, rules_for, sizes_for
@@ -158,7 +158,7 @@ def _middle(
 ) -> Float64[np.ndarray, "V K Q"]:
     """The median of every quantile over all networks."""
     paths = [part.paths(group, series, ends) for part in parts for group in range(len(part.nets))]
-    return np.median(np.concatenate(paths), axis=0)
+    return median(np.concatenate(paths))
 
 
 def _told(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
