@@ -55,7 +55,7 @@ def test_an_ar1_forgets_by_its_coefficient(a):
 
 
 @pytest.mark.parametrize(
-    ("a", "verdict"), [(0.5, "vanishing"), (0.97, "healthy"), (1.0, "healthy"), (1.2, "exploding"), (0.0, "silent")]
+    ("a", "verdict"), [(0.5, "vanishing"), (0.97, "healthy"), (1.0, "healthy"), (1.2, "exploding"), (0.0, "vanishing")]
 )
 def test_verdicts(a, verdict):
     assert memory_of((linear(a, 60),), "ar1").layers[0].verdict == verdict
@@ -198,6 +198,56 @@ def test_a_network_whose_head_is_zero_is_silent():
     found = memory_of((Reading(unroll(model.networks_[0]), readings(model)[0].x, ("High",)),), "gru")
     assert found.layers[0].verdict == "silent"
     assert found.spent() == 0
+
+
+def test_one_step_takes_all_of_a_memoryless_ar1():
+    layer = memory_of((linear(0.0, 9),), "ar1").layers[0]
+    assert (layer.decay, layer.half_life, layer.reaches) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("a", "says"), [(0.9, "halves"), (1.1, "doubles"), (1.0, "hardly changes")])
+def test_a_growing_gradient_is_not_said_to_halve(a, says):
+    pace = memory_of((linear(a, 40),), "ar1").layers[0].pace
+    assert says in pace
+    if a != 1:
+        assert f"{np.log(2) / np.abs(np.log(a)):.1f} steps" in pace
+
+
+@pytest.mark.parametrize("spec", ["bilstm:3-gru:2", "lstm:3-rnn:2", "birnn:3"])
+def test_every_layers_gradient_has_passed_its_own_jacobians(spec):
+    """g_t is g_T times the one-step Jacobians since, also in a layer whose states other layers read at every step; so
+    it never grows beyond the product of their largest singular values."""
+    reading = readings(network(spec).fit(TRAIN), windows=1)[0]
+    found, trace = memory_of((reading,), spec), reading.network.run(reading.x.requires_grad_())
+    walks = {(depth, walk.direction.reverse): walk for depth, layer in enumerate(trace.walks) for walk in layer}
+    assert len(found.layers) == len(walks)
+    for layer in found.layers:
+        walk = walks[layer.layer, layer.reverse]
+        ends = torch.autograd.grad(
+            trace.y.sum(), walk.states[-1], retain_graph=True, materialize_grads=True, allow_unused=True
+        )
+        g = torch.cat(ends[: walk.direction.parts], dim=1)
+        expected = [float(g.norm())]
+        for row, before in zip(walk.inputs[:0:-1], walk.states[-2::-1], strict=True):
+            g = g @ walk.direction.jacobians(row, *before)[0]
+            expected.append(float(g.norm()))
+        np.testing.assert_allclose(layer.gradient, expected, rtol=1e-9, atol=1e-300)
+        bound = layer.gradient[0] * np.cumprod(np.append(1.0, layer.singular))
+        assert (layer.gradient <= bound * (1 + 1e-9)).all()
+
+
+def test_networks_that_read_windows_of_other_lengths_are_not_averaged_with_the_first():
+    first = memory_of((linear(0.9, 30),), "ar1")
+    found = memory_of((linear(0.9, 30), linear(0.5, 20)), "ar1")
+    np.testing.assert_array_equal(found.layers[0].gradient, first.layers[0].gradient)
+    np.testing.assert_array_equal(found.inputs, first.inputs)
+
+
+def test_a_window_of_one_row_has_a_layer_that_is_read_and_nothing_to_remember():
+    layer = memory_of((linear(0.9, 1),), "ar1").layers[0]
+    assert not layer.silent
+    assert layer.gradient.tolist() == [1.0]
+    assert np.isnan([layer.decay, layer.half_life]).all()
 
 
 def test_averages_are_over_networks_and_layers_stand_apart():

@@ -14,7 +14,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from gatecast.data.synthetic import adding_problem
-from gatecast.explain.memory import Memory, memory, memory_of, steps_text
+from gatecast.explain.memory import Memory, memory, memory_of
 from gatecast.explain.reading import WINDOWS, Reading, learned_rows
 from gatecast.explain.unrolled import unroll
 from gatecast.forecast.forecaster import Forecaster
@@ -65,8 +65,7 @@ class Decay:
         before, after = row.untrained.layers[0], row.trained.layers[0]
         return (
             f"{self.task}: {row.cell} {self.measure} {row.error:.4g} (yardstick {self.yardstick:.4g}); "
-            f"its gradient halves every {steps_text(before.half_life)} untrained ({before.verdict}), "
-            f"every {steps_text(after.half_life)} trained ({after.verdict})."
+            f"untrained, {before.pace} ({before.verdict}); trained, {after.pace} ({after.verdict})."
         )
 
 

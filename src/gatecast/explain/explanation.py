@@ -17,7 +17,7 @@ from gatecast.explain.flows import model_flow
 from gatecast.explain.freeruns import STEPS, FreeRuns, as_differences, free_runs
 from gatecast.explain.gates import GateRecord, LayerGates, gates
 from gatecast.explain.influence import Influence, influence
-from gatecast.explain.memory import FADED, LayerMemory, Memory, memory, steps_text
+from gatecast.explain.memory import FADED, LayerMemory, Memory, memory
 from gatecast.explain.reading import Model
 from gatecast.forecast.forecaster import Forecaster
 
@@ -117,12 +117,14 @@ def _memory_sentence(layer: LayerMemory) -> str:
     name = f"Layer {layer.layer + 1} ({layer.cell}{', backwards' if layer.reverse else ''})"
     if layer.silent:
         return f"{name}: nothing of it reaches the forecast."
-    singular = layer.singular.mean() if len(layer.singular) else math.nan
+    steps = len(layer.gradient) - 1
+    if not steps:
+        return f"{name}: it reads one step from nothing, so there is nothing to remember."
     return (
-        f"{name}: {layer.verdict}; its gradient halves every {steps_text(layer.half_life)}, so "
-        f"{100 * layer.reaches:.2g} % of it is left after {len(layer.gradient) - 1} steps (vanishing: below "
-        f"{100 * FADED:g} %, our threshold for what Bengio et al. 1994 define as a limit); the largest singular value "
-        f"of one step is {singular:.3g} on average (below 1 it must vanish: Pascanu et al. 2013)."
+        f"{name}: {layer.verdict}; {layer.pace}, so {100 * layer.reaches:.2g} % of it is left after "
+        f" {steps} step{'s' if steps > 1 else ''} (vanishing: below {100 * FADED:g} %, our threshold for what Bengio et al. 1994 "
+        f"define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average (every "
+        "step below 1 shrinks the gradient: Pascanu et al. 2013)."
     )
 
 
