@@ -7,6 +7,7 @@ import pytest
 import gatecast as gc
 from gatecast.edge.cli import main
 from gatecast.explain.explanation import explain
+from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.show.explain_charts import explained
 from models import network, prices
 from panels import monthly, shorten
@@ -49,11 +50,13 @@ def test_json_is_the_same_document_and_comparing_needs_the_rows_it_learned_from(
     assert "0 newer rows, expected at least 20 to compare cells" in capsys.readouterr().err
 
 
-def test_a_model_of_a_panel_and_one_without_a_network(saved, capsys, monkeypatch):
+@pytest.mark.parametrize("kind", ["direct", "recursive"])
+def test_saved_models_of_a_panel_are_explained(kind, tmp_path, capsys, monkeypatch):
     shorten(monkeypatch)
-    frame = monthly(2, 6)
-    gc.save(gc.GlobalForecaster(h=4).fit(frame), saved / "p.gatecast")
-    assert main(["explain", str(saved / "p.gatecast"), "-q"]) == 0
+    recursive = SamplingForecaster(h=4, drawing=Drawing(paths=9, networks=1))
+    model = gc.GlobalForecaster(h=4) if kind == "direct" else recursive
+    gc.save(model.fit(monthly(2, 6)), tmp_path / "p.gatecast")
+    assert main(["explain", str(tmp_path / "p.gatecast"), "-q"]) == 0
     assert "Information flow: every one of 4 steps moves when the newest value moves." in capsys.readouterr().out
 
 

@@ -92,11 +92,7 @@ def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explana
 
 
 def _sentences(found: Explanation) -> Iterator[str]:
-    seen, rows = found.memory, "rows" if found.memory.stride == 1 else f"rows ({found.memory.stride} to a step)"
-    yield (
-        f"Effective memory: 95 % of the sensitivity lies in the newest {seen.spent()} {rows}, "
-        f"half of it in the newest {seen.spent(0.5)}."
-    )
+    yield _reach_sentence(found.memory, derived=found.influence is None)
     yield from map(_memory_sentence, seen.layers)
     yield from _gate_sentences(found.gates)
     yield f"Information flow: {found.flow.verdict}."
@@ -113,6 +109,16 @@ def _sentences(found: Explanation) -> Iterator[str]:
     yield from (f"Left out: {each}." for each in found.left_out)
 
 
+def _reach_sentence(seen: Memory, derived: bool) -> str:
+    """`derived`: whether a step carries numbers of older rows too, so that what it reads reaches further back."""
+    reach, half = seen.spent(), seen.spent(0.5)
+    rows = "row" if reach == 1 else "rows"
+    said = (
+        f"Effective memory: 95 % of the sensitivity lies in the newest {reach} {rows}, half of it in the newest {half}"
+    )
+    return f"{said}; a row counts where it is read, with what is derived from older ones." if derived else f"{said}."
+
+
 def _memory_sentence(layer: LayerMemory) -> str:
     name = f"Layer {layer.layer + 1} ({layer.cell}{', backwards' if layer.reverse else ''})"
     if layer.silent:
@@ -121,9 +127,9 @@ def _memory_sentence(layer: LayerMemory) -> str:
     if not steps:
         return f"{name}: it reads one step from nothing, so there is nothing to remember."
     return (
-        f"{name}: {layer.verdict}; {layer.pace}, so {100 * layer.reaches:.2g} % of it is left after "
-        f" {steps} step{'s' if steps > 1 else ''} (vanishing: below {100 * FADED:g} %, our threshold for what Bengio et al. 1994 "
-        f"define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average (every "
+        f"{name}: {layer.verdict}; {layer.pace}, so {100 * layer.reaches:.2g} % of it is left after {steps} "
+        f"step{'s' if steps > 1 else ''} (vanishing: below {100 * FADED:g} %, our threshold for what Bengio et al. "
+        f"1994 define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average (every "
         "step below 1 shrinks the gradient: Pascanu et al. 2013)."
     )
 

@@ -5,11 +5,12 @@ the layer's own recurrence is
 
     g_t = g_T  J_T J_(T-1) ... J_(t+1),     J_t = ds_t / ds_(t-1),     g_T = dy/ds_T
 
-so the gradient at lag k = T - t has passed k Jacobians. A step whose largest singular value is below 1 shrinks it; only
-one above 1 can let it grow. In the top layer g_t is all of dy/ds_t; a layer below also hands its states upward at every
-step, which is the memory of the layers above and is not counted as its own. The gradient of a squared error is g_t times
-the error: the same decay. Sources: Bengio, Simard & Frasconi (1994), "Learning long-term dependencies with gradient descent is difficult"; Pascanu, Mikolov
-& Bengio (2013), "On the difficulty of training recurrent neural networks", section 2.
+so the gradient at lag k = T - t has passed k Jacobians. A step whose largest singular value is below 1 shrinks it;
+only one above 1 can let it grow. In the top layer g_t is all of dy/ds_t; a layer below also hands its states upward at
+every step, which is the memory of the layers above and is not counted as its own. The gradient of a squared error is
+g_t times the error: the same decay. Sources: Bengio, Simard & Frasconi (1994), "Learning long-term dependencies with
+gradient descent is difficult"; Pascanu, Mikolov & Bengio (2013), "On the difficulty of training recurrent neural
+networks", section 2.
 """
 
 from __future__ import annotations
