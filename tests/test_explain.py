@@ -1,6 +1,7 @@
 """What a model used, which steps see which values, where free runs end, and how cells differ: against closed forms."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -104,10 +105,22 @@ def test_influence_of_a_linear_forecaster_is_its_weights():
     found, x = influence(model, PANEL, windows=9), readings(model, PANEL, 9)[0].x.numpy()
     weight = np.zeros((8, 2))
     weight[-3:] = np.abs(net.skip_weight[:, 0].double().numpy()).reshape(3, 2)
-    np.testing.assert_allclose(found.gradient, (weight * x.std(axis=(0, 1), ddof=1))[::-1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.gradient, (weight * x.std(axis=(0, 1)))[::-1], rtol=1e-9, atol=1e-12)
     away = np.abs(x - x.mean(axis=(0, 1))).mean(axis=0)
     np.testing.assert_allclose(found.occlusion, (weight * away)[::-1], rtol=1e-6, atol=1e-12)
     assert sum(found.by_column.values()) == pytest.approx(1)
+
+
+def test_occlusion_does_not_depend_on_how_many_windows_are_read_at_once(monkeypatch):
+    model = network("bilstm:3-gru:2", inputs=("Low",)).fit(TRAIN)
+    whole = influence(model, PANEL, windows=5).occlusion
+    monkeypatch.setattr(sys.modules[influence.__module__], "NUMBERS", 1)
+    np.testing.assert_allclose(influence(model, PANEL, windows=5).occlusion, whole, rtol=1e-9, atol=1e-15)
+
+
+def test_one_window_of_one_row_has_no_spread_and_no_warning():
+    found = influence(network("rnn:3", lookback=1).fit(TRAIN), PANEL.until(PANEL.times[120]))
+    assert (found.windows, found.gradient.tolist(), found.occlusion.tolist()) == (1, [[0.0]], [[0.0]])
 
 
 def test_influence_is_not_offered_for_derived_inputs(monkeypatch):

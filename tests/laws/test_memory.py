@@ -120,7 +120,9 @@ def test_an_unrolled_network_forecasts_as_the_model_does(name):
     for reading, net in zip(found, model.networks_, strict=True):
         with torch.no_grad():
             expected = net(reading.x.float())[..., 0].double()
-        np.testing.assert_allclose(reading.network.run(reading.x).y, expected, atol=2e-6)
+        trace = reading.network.run(reading.x)
+        np.testing.assert_allclose(trace.y, expected, atol=2e-6)
+        assert torch.equal(reading.network.forecast(reading.x), trace.y)
 
 
 @pytest.mark.parametrize("name", ["lstm", "mixed", "bilstm", "direct", "linear"])

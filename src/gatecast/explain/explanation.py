@@ -93,7 +93,7 @@ def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explana
 
 def _sentences(found: Explanation) -> Iterator[str]:
     yield _reach_sentence(found.memory, derived=found.influence is None)
-    yield from map(_memory_sentence, seen.layers)
+    yield from map(_memory_sentence, found.memory.layers)
     yield from _gate_sentences(found.gates)
     yield f"Information flow: {found.flow.verdict}."
     if found.influence:
@@ -111,11 +111,10 @@ def _sentences(found: Explanation) -> Iterator[str]:
 
 def _reach_sentence(seen: Memory, derived: bool) -> str:
     """`derived`: whether a step carries numbers of older rows too, so that what it reads reaches further back."""
-    reach, half = seen.spent(), seen.spent(0.5)
-    rows = "row" if reach == 1 else "rows"
-    said = (
-        f"Effective memory: 95 % of the sensitivity lies in the newest {reach} {rows}, half of it in the newest {half}"
-    )
+    reach = seen.spent()
+    rows = ("row" if reach == 1 else "rows") + (f" ({seen.stride} to a step)" if seen.stride > 1 else "")
+    said = f"Effective memory: 95 % of the sensitivity lies in the newest {reach} {rows}, "
+    said += f"half of it in the newest {seen.spent(0.5)}"
     return f"{said}; a row counts where it is read, with what is derived from older ones." if derived else f"{said}."
 
 
@@ -129,8 +128,8 @@ def _memory_sentence(layer: LayerMemory) -> str:
     return (
         f"{name}: {layer.verdict}; {layer.pace}, so {100 * layer.reaches:.2g} % of it is left after {steps} "
         f"step{'s' if steps > 1 else ''} (vanishing: below {100 * FADED:g} %, our threshold for what Bengio et al. "
-        f"1994 define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average (every "
-        "step below 1 shrinks the gradient: Pascanu et al. 2013)."
+        f"1994 define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average "
+        "(every step below 1 shrinks the gradient: Pascanu et al. 2013)."
     )
 
 

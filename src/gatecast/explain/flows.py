@@ -37,7 +37,7 @@ def _of_windows(model: Forecaster, data: Any) -> Flow:
     def ask(windows: Float64[np.ndarray, "B L"]) -> np.ndarray:
         x = newest.repeat(len(windows), 1, 1)
         x[..., 0] = torch.from_numpy(windows)
-        return torch.stack([each.network.run(x).y for each in found]).mean(dim=0).numpy()
+        return torch.stack([each.network.forecast(x) for each in found]).mean(dim=0).numpy()
 
     return information_flow(ask, newest[:, 0].numpy())
 

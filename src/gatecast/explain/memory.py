@@ -33,10 +33,9 @@ FADED = 1e-3
 """Below this share of the newest step's gradient what was read first no longer teaches; above its inverse it shouts.
 The papers define vanishing and exploding as limits; the number is ours."""
 JACOBIANS = 4
-"""Windows whose one-step Jacobians are averaged."""
-
-CHUNK = 16_384
-"""Columns of Jacobians that are worked out at once: bounds memory."""
+"""Windows whose one-step Jacobians are averaged; fewer where a state has more than 128 numbers."""
+NUMBERS = 2**22
+"""Numbers of Jacobians that are worked out at once: bounds memory."""
 
 Verdict = Literal["vanishing", "exploding", "healthy", "silent"]
 
@@ -190,11 +189,13 @@ def _singular(walk: Walk) -> Float64[np.ndarray, "J"]:
     """The mean over a few windows of the largest singular value of every one-step Jacobian, the last step first."""
     if len(walk.states) < 2:
         return np.zeros(0)
+    size = walk.direction.size
+    few = max(1, min(JACOBIANS, 128 * JACOBIANS // size))
     rows, h, c = (
-        torch.stack([each[:JACOBIANS].detach() for each in steps])  # [J, N, ...]
+        torch.stack([each[:few].detach() for each in steps])  # [J, N, ...]
         for steps in (walk.inputs[1:], *zip(*walk.states[:-1], strict=True))
     )
-    chunk = max(1, CHUNK // walk.direction.size)
+    chunk = max(1, NUMBERS // size**2)
     parts = zip(*(each.flatten(0, 1).split(chunk) for each in (rows, h, c)), strict=True)
     norms = [torch.linalg.matrix_norm(walk.direction.jacobians(*part), ord=2) for part in parts]
     return torch.cat(norms).view(len(rows), -1).mean(dim=1).flip(0).numpy()
