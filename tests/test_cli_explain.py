@@ -80,9 +80,9 @@ def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
     assert [title for title, _, _ in parts] == [
         "Gradient through time",
         "One step's largest singular value",
-        "Layer 1 through one window",
-        "Layer 1 through one window",
-        "Layer 2 through one window",
+        "Layer 1 (lstm) through one window",
+        "Layer 1 (lstm, backwards) through one window",
+        "Layer 2 (rnn) through one window",
         "Information flow",
         "What the forecast used",
         "Free runs from many starts",

@@ -1,5 +1,6 @@
 """What a model used, which steps see which values, where free runs end, and how cells differ: against closed forms."""
 
+import dataclasses
 import json
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from gatecast.data.synthetic import sine
+from gatecast.edge.save import load, save
 from gatecast.errors import ForecastError
 from gatecast.explain.decay import CHANCE, LEARNED, adding_decay, series_decay
 from gatecast.explain.explanation import explain
@@ -22,6 +24,7 @@ from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.recurrent import LSTM
+from gatecast.show.explain_charts import explained
 from gatecast.train.settings import Training
 from models import NETWORKS, QUICK, network, prices
 from panels import monthly, shorten
@@ -150,6 +153,55 @@ def test_free_runs_of_a_constant_are_measured_as_what_they_are():
     assert (found.starts, found.constant, found.cyclic, found.period) == (11, 1.0, 0.0, 0)
 
 
+def test_free_runs_over_unknown_truth_are_compared_where_it_is_known():
+    """Means over the starts whose truth is known at a step; where none is, there is no number and no warning."""
+    panel = dataclasses.replace(PANEL.columns_as(("High",)), fill="last")
+    values = panel.values.copy()
+    values[140:170] = np.nan
+    model, steps = frozen(0.4), 30
+    found = free_runs(model, dataclasses.replace(panel, values=values), starts=11, steps=steps)
+    level = model.transform_.offset[0] + 0.4 * model.transform_.size[0]
+    origins = np.unique(np.linspace(0, 80 - steps, 11).round().astype(int))
+    errors = np.abs(level - np.stack([values[120 + o : 120 + o + steps, 0] for o in origins]))
+    expected = [np.mean(column[~np.isnan(column)]) for column in errors.T]
+    np.testing.assert_allclose(found.error, expected, rtol=1e-6)
+    alone = free_runs(model, dataclasses.replace(panel, values=values).until(PANEL.times[169]), starts=1, steps=40)
+    assert np.isnan(alone.error[20:]).all() and np.isfinite(alone.error[:20]).all()
+    over = np.flatnonzero(alone.error[:20] > 2 * np.mean(alone.one_step[:20])) + 1
+    assert alone.doubled_at == (over[0] if len(over) else None)
+    values = values.copy()
+    values[120:] = np.nan
+    with pytest.raises(ForecastError, match="no newer row has a value of 'High'"):
+        free_runs(model, dataclasses.replace(panel, values=values), steps=30)
+
+
+def test_a_loaded_model_is_explained_as_the_one_that_was_saved(tmp_path):
+    """Also with a window of one row, of which the file keeps no more."""
+    model = network("lstm:3", lookback=1).fit(TRAIN.columns_as(("High",)))
+    save(model, tmp_path / "m.gatecast")
+    assert explain(load(tmp_path / "m.gatecast"), PANEL).facts() == explain(model, PANEL).facts()
+
+
+@pytest.mark.parametrize("lookback", [1, 2])
+def test_the_shortest_windows_are_explained_and_drawn(lookback):
+    found = explain(network("gru:3", lookback=lookback).fit(TRAIN), PANEL)
+    json.dumps(found.facts(), allow_nan=False)
+    assert "nan" not in " ".join(found.sentences)
+    assert ("nothing to remember" in " ".join(found.sentences)) == (lookback == 1)
+    titles = [title for title, _, chart in explained(found) if chart.to_dict()]
+    assert ("One step's largest singular value" in titles) == (lookback == 2)
+
+
+def test_every_heat_map_stands_with_the_sentence_of_its_own_direction():
+    found = explain(network("bilstm:3", inputs=("Low",)).fit(TRAIN))
+    maps = [(title, sentence) for title, sentence, _ in explained(found) if "through one window" in title]
+    assert [title for title, _ in maps] == [
+        "Layer 1 (lstm) through one window",
+        "Layer 1 (lstm, backwards) through one window",
+    ]
+    assert all(sentence.startswith(f"{title.split(' through')[0]} keeps") for title, sentence in maps)
+
+
 def test_periods():
     t = np.arange(80)
     assert period_of(np.sin(2 * np.pi * t / 8), 1e-9) == 8
@@ -205,6 +257,20 @@ def test_cells_are_compared_on_the_users_series():
         assert not np.array_equal(row.untrained.inputs, row.trained.inputs)
         assert np.isfinite(row.error)
     assert len(found.sentences) == 3
+
+
+def test_the_yardstick_repeats_the_last_known_value_over_the_rows_that_the_cells_forecast():
+    panel = PANEL.columns_as(("High",))
+    values = panel.values.copy()
+    values[130:150] = np.nan
+    panel = dataclasses.replace(panel, values=values, fill="last")
+    model = network("gru:3", recipe=Recipe(training=Training(epochs=1))).fit(panel.until(PANEL.times[119]))
+    errors, last = [], panel.values[119, 0]
+    for value in panel.values[120:, 0]:
+        errors.append(value - last)
+        last = last if np.isnan(value) else value
+    found = series_decay(model, panel, units=3, cells=("rnn",))
+    assert found.yardstick == pytest.approx(np.sqrt(np.nanmean(np.square(errors))))
 
 
 def test_an_explanation_says_everything_once_and_is_plain_json():

@@ -23,6 +23,7 @@ from gatecast.nn.cells import CELLS
 from gatecast.nn.initial import initialise
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import Network, Stack
+from gatecast.prepare.fill import fill
 from gatecast.train.settings import Training
 
 UNITS = 32
@@ -122,7 +123,7 @@ def series_decay(
         one = twin.one_step(data)
         _, panel, known = twin.scaled(data)
         truth = panel.values[known:, 0]
-        naive = _rmse(panel.values[known - 1 : -1, 0] - truth)
+        naive = _rmse(fill(panel, known).values[known - 1 : -1, 0] - truth)
         found = memory(twin, data)
         rows.append(Compared(cell, _rmse(one.mean - truth), memory(_untrained(twin, seed), data), found))
         if watch:

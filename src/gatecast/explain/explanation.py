@@ -15,7 +15,7 @@ from gatecast.explain.decay import Decay, series_decay
 from gatecast.explain.flow import Flow
 from gatecast.explain.flows import model_flow
 from gatecast.explain.freeruns import STEPS, FreeRuns, as_differences, free_runs
-from gatecast.explain.gates import GateRecord, LayerGates, gates
+from gatecast.explain.gates import CLOSED, OPEN, GateRecord, LayerGates, gates
 from gatecast.explain.influence import Influence, influence
 from gatecast.explain.memory import FADED, LayerMemory, Memory, memory
 from gatecast.explain.reading import Model
@@ -119,7 +119,7 @@ def _reach_sentence(seen: Memory, derived: bool) -> str:
 
 
 def _memory_sentence(layer: LayerMemory) -> str:
-    name = f"Layer {layer.layer + 1} ({layer.cell}{', backwards' if layer.reverse else ''})"
+    name = layer_name(layer.layer, layer.cell, layer.reverse)
     if layer.silent:
         return f"{name}: nothing of it reaches the forecast."
     steps = len(layer.gradient) - 1
@@ -137,22 +137,35 @@ def _gate_sentences(record: GateRecord) -> Iterator[str]:
     kinds: dict[tuple[int, str, bool], list[LayerGates]] = {}
     for layer in record.layers:
         kinds.setdefault((layer.layer, layer.cell, layer.reverse), []).append(layer)
-    for (depth, cell, reverse), same in sorted(kinds.items()):
-        name, units = f"Layer {depth + 1} ({cell}{', backwards' if reverse else ''})", sum(g.h.shape[1] for g in same)
+    for kind, same in sorted(kinds.items()):
+        name, units = layer_name(*kind), sum(layer.h.shape[1] for layer in same)
         dead = f"{sum(layer.dead for layer in same)} of {units} units are dead"
-        kept = [layer.kept_fraction for layer in same if layer.kept_fraction is not None]
+        kept = same[0].kept
         if not kept:
             yield f"{name} has no gate that keeps its past; {dead}."
             continue
-        shares = np.concatenate(kept)
-        constants = -1 / np.log(np.clip(shares, 1e-12, 1 - 1e-12))
-        closed, opened = np.mean([layer.saturated(str(layer.kept)) for layer in same], axis=0)
+        shares, constants = (np.concatenate(parts) for parts in zip(*map(_keeping, same), strict=True))
+        gate = np.concatenate([layer.gates[kept].ravel() for layer in same])
+        closed, opened = float(np.mean(gate < CLOSED)), float(np.mean(gate > OPEN))
         yield (
             f"{name} keeps {100 * np.median(shares):.0f} % of its state per step (median unit; time constants "
-            f"{constants.min():.1f} to {constants.max():.1f} steps); its {same[0].kept} gate is closed in "
+            f"{constants.min():.1f} to {constants.max():.1f} steps); its {kept} gate is closed in "
             f"{100 * closed:.0f} % and open in {100 * opened:.0f} % of all steps (below 0.1, above 0.9: Karpathy et "
             f"al. 2015); {dead}, {sum(layer.always_open for layer in same)} always open."
         )
+
+
+def _keeping(layer: LayerGates) -> tuple[Any, Any]:
+    return layer.kept_fraction, layer.time_constant
+
+
+def layer_name(depth: int, cell: str, reverse: bool) -> str:
+    """How sentences and charts call a layer.
+
+    >>> layer_name(0, "lstm", True)
+    'Layer 1 (lstm, backwards)'
+    """
+    return f"Layer {depth + 1} ({cell}{', backwards' if reverse else ''})"
 
 
 def _run_sentence(runs: FreeRuns, how: str) -> str:

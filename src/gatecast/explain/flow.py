@@ -43,6 +43,8 @@ class Flow:
     def verdict(self) -> str:
         """One sentence."""
         steps, ignored = len(self.moved), self.ignored
+        if self.complete and steps == 1:
+            return "the forecast moves when the newest value moves"
         if self.complete:
             return f"every one of {steps} steps moves when the newest value moves"
         worst = int(np.argmax(ignored))
