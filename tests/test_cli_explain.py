@@ -73,6 +73,12 @@ def test_a_model_or_the_adding_problem_not_both(arguments, capsys):
     assert "expected a model file, or --adding STEPS" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--compare"], ["--data", "prices.csv"]])
+def test_what_is_asked_of_a_model_is_refused_with_the_adding_problem(option, capsys):
+    assert main(["explain", "--adding", "6", *option]) == 2
+    assert "--data and --compare are about a model" in capsys.readouterr().err
+
+
 def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
     train = PANEL.columns_as(("High",)).until(PANEL.times[119])
     found = explain(network("bilstm:3-rnn:2", h=2).fit(train), PANEL)

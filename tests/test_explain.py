@@ -100,6 +100,43 @@ def test_flow_is_zero_where_nothing_is_read_and_stays_positive_for_positive_wind
     assert information_flow(lambda windows: np.zeros((len(windows), 2)), np.arange(4.0)).ignored == (4, 4)
 
 
+def test_one_tiny_positive_value_does_not_hide_what_the_others_do():
+    """In float32, a change of the size of the least value would vanish in the sum."""
+    seen = []
+
+    def total(windows):
+        seen.append(windows.min())
+        return windows.astype(np.float32).sum(axis=1, keepdims=True)
+
+    assert (information_flow(total, np.array([50.0, 1e-9, 70.0, 90.0])).moved > 0).all()
+    assert min(seen) > 0
+
+
+def test_round_off_that_depends_on_the_place_in_a_batch_is_neither_a_change_nor_a_refusal():
+    def blind(windows):
+        return 1 + windows[:, :1] + 1e-15 * (np.arange(len(windows)) % 3)[:, None]
+
+    assert information_flow(blind, np.arange(6.0)).ignored == (5,)
+
+
+def test_a_forecast_that_is_no_number_is_not_taken_for_one_that_ignores_its_window():
+    with pytest.raises(ForecastError, match="the forecast of the window has steps without a number"):
+        information_flow(lambda windows: windows[:, -2:] * np.nan, np.arange(5.0))
+
+
+def test_the_flow_of_a_window_model_is_measured_at_its_newest_window():
+    model = network("gru:3", recipe=Recipe("standard", training=QUICK)).fit(TRAIN)
+    found, net = model_flow(model, PANEL), readings(model, PANEL)[0].network
+    window = torch.from_numpy(model.newest_window(PANEL)[0])
+    spread = max(float(window.std(correction=0)), 1e-3 * float(window.abs().max()))
+    changes = []
+    for nudge in (0.37, -0.53):
+        moved = window.repeat(8, 1, 1)
+        moved[torch.arange(8), 7 - torch.arange(8), 0] += nudge * spread
+        changes.append((net.run(moved).y - net.run(window[None]).y).abs().max(dim=1).values)
+    np.testing.assert_allclose(found.moved[0], torch.stack(changes).amax(dim=0), rtol=1e-6, atol=1e-15)
+
+
 def test_influence_of_a_linear_forecaster_is_its_weights():
     """Head at zero: the forecast is the linear skip, so gradient = |w| sd(x) and occlusion = mean |w (x - mean)|."""
     model = network("gru:3", inputs=("Low",), recipe=Recipe("standard", lags=3, training=QUICK)).fit(TRAIN)

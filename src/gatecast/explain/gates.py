@@ -82,8 +82,8 @@ def gates(model: Model, data: Any = None, at: When | None = None) -> GateRecord:
     """Gates and states through one window: the newest (of the history, or of `data` after it), or the one that ends
     `at` a time.
 
-    A model of a panel shows one window of one series, its `times` being rows back from the newest. ForecastError for a
-    time without a whole window.
+    A model of a panel shows one window of one series, its `times` being rows before the last that it reads.
+    ForecastError for a time without a whole window.
 
     >>> from gatecast.data.synthetic import sine
     >>> from gatecast.forecast.plan import Recipe
