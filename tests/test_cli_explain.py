@@ -97,3 +97,7 @@ def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
         spec = chart.to_dict()
         assert sentence and spec["description"]
         assert any(records for records in spec["datasets"].values())
+    (records,) = (each for each in parts[0][2].to_dict()["datasets"].values() if each and "y3" in each[0])
+    lines = [*(layer.gradient for layer in found.memory.layers), found.memory.inputs]
+    for number, line in enumerate(lines):
+        assert [record[f"y{number}"] for record in records] == [float(f"{value:.6g}") for value in line]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gatecast.errors import SpecError
-from gatecast.explain.memory import LayerMemory, Memory, memory, memory_of
+from gatecast.explain.memory import memory, memory_of
 from gatecast.explain.reading import RECENT, Reading, readings
 from gatecast.explain.unrolled import Direction, Unrolled, unroll
 from gatecast.forecast.panels.direct import GlobalForecaster
@@ -257,7 +257,12 @@ def test_a_window_of_one_row_has_a_layer_that_is_read_and_nothing_to_remember():
 
 
 def test_averages_are_over_networks_and_layers_stand_apart():
-    found = memory(network("lstm:3-gru:2", members=2).fit(TRAIN))
-    assert isinstance(found, Memory)
+    model = network("lstm:3-gru:2", members=2).fit(TRAIN)
+    found, alone = memory(model), [memory_of((each,), "one") for each in readings(model)]
     assert [(layer.layer, layer.cell) for layer in found.layers] == [(0, "lstm"), (1, "gru")]
-    assert all(isinstance(layer, LayerMemory) and len(layer.gradient) == 8 for layer in found.layers)
+    assert not np.array_equal(alone[0].inputs, alone[1].inputs)
+    np.testing.assert_allclose(found.inputs, (alone[0].inputs + alone[1].inputs) / 2)
+    for number, layer in enumerate(found.layers):
+        for name in ("gradient", "singular"):
+            expected = np.mean([getattr(each.layers[number], name) for each in alone], axis=0)
+            np.testing.assert_allclose(getattr(layer, name), expected)
