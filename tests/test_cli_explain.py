@@ -7,6 +7,7 @@ import pytest
 import gatecast as gc
 from gatecast.edge.cli import main
 from gatecast.explain.explanation import explain
+from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.show.explain_charts import explained
 from models import network, prices
 from panels import monthly, shorten
@@ -49,11 +50,13 @@ def test_json_is_the_same_document_and_comparing_needs_the_rows_it_learned_from(
     assert "0 newer rows, expected at least 20 to compare cells" in capsys.readouterr().err
 
 
-def test_a_model_of_a_panel_and_one_without_a_network(saved, capsys, monkeypatch):
+@pytest.mark.parametrize("kind", ["direct", "recursive"])
+def test_saved_models_of_a_panel_are_explained(kind, tmp_path, capsys, monkeypatch):
     shorten(monkeypatch)
-    frame = monthly(2, 6)
-    gc.save(gc.GlobalForecaster(h=4).fit(frame), saved / "p.gatecast")
-    assert main(["explain", str(saved / "p.gatecast"), "-q"]) == 0
+    recursive = SamplingForecaster(h=4, drawing=Drawing(paths=9, networks=1))
+    model = gc.GlobalForecaster(h=4) if kind == "direct" else recursive
+    gc.save(model.fit(monthly(2, 6)), tmp_path / "p.gatecast")
+    assert main(["explain", str(tmp_path / "p.gatecast"), "-q"]) == 0
     assert "Information flow: every one of 4 steps moves when the newest value moves." in capsys.readouterr().out
 
 
@@ -70,6 +73,12 @@ def test_a_model_or_the_adding_problem_not_both(arguments, capsys):
     assert "expected a model file, or --adding STEPS" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--compare"], ["--data", "prices.csv"]])
+def test_what_is_asked_of_a_model_is_refused_with_the_adding_problem(option, capsys):
+    assert main(["explain", "--adding", "6", *option]) == 2
+    assert "--data and --compare are about a model" in capsys.readouterr().err
+
+
 def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
     train = PANEL.columns_as(("High",)).until(PANEL.times[119])
     found = explain(network("bilstm:3-rnn:2", h=2).fit(train), PANEL)
@@ -77,9 +86,9 @@ def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
     assert [title for title, _, _ in parts] == [
         "Gradient through time",
         "One step's largest singular value",
-        "Layer 1 through one window",
-        "Layer 1 through one window",
-        "Layer 2 through one window",
+        "Layer 1 (lstm) through one window",
+        "Layer 1 (lstm, backwards) through one window",
+        "Layer 2 (rnn) through one window",
         "Information flow",
         "What the forecast used",
         "Free runs from many starts",
@@ -88,3 +97,7 @@ def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
         spec = chart.to_dict()
         assert sentence and spec["description"]
         assert any(records for records in spec["datasets"].values())
+    (records,) = (each for each in parts[0][2].to_dict()["datasets"].values() if each and "y3" in each[0])
+    lines = [*(layer.gradient for layer in found.memory.layers), found.memory.inputs]
+    for number, line in enumerate(lines):
+        assert [record[f"y{number}"] for record in records] == [float(f"{value:.6g}") for value in line]

@@ -1,12 +1,15 @@
 """What a model used, which steps see which values, where free runs end, and how cells differ: against closed forms."""
 
+import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from gatecast.data.synthetic import sine
+from gatecast.edge.save import load, save
 from gatecast.errors import ForecastError
 from gatecast.explain.decay import CHANCE, LEARNED, adding_decay, series_decay
 from gatecast.explain.explanation import explain
@@ -21,6 +24,7 @@ from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.recurrent import LSTM
+from gatecast.show.explain_charts import explained
 from gatecast.train.settings import Training
 from models import NETWORKS, QUICK, network, prices
 from panels import monthly, shorten
@@ -96,6 +100,43 @@ def test_flow_is_zero_where_nothing_is_read_and_stays_positive_for_positive_wind
     assert information_flow(lambda windows: np.zeros((len(windows), 2)), np.arange(4.0)).ignored == (4, 4)
 
 
+def test_one_tiny_positive_value_does_not_hide_what_the_others_do():
+    """In float32, a change of the size of the least value would vanish in the sum."""
+    seen = []
+
+    def total(windows):
+        seen.append(windows.min())
+        return windows.astype(np.float32).sum(axis=1, keepdims=True)
+
+    assert (information_flow(total, np.array([50.0, 1e-9, 70.0, 90.0])).moved > 0).all()
+    assert min(seen) > 0
+
+
+def test_round_off_that_depends_on_the_place_in_a_batch_is_neither_a_change_nor_a_refusal():
+    def blind(windows):
+        return 1 + windows[:, :1] + 1e-15 * (np.arange(len(windows)) % 3)[:, None]
+
+    assert information_flow(blind, np.arange(6.0)).ignored == (5,)
+
+
+def test_a_forecast_that_is_no_number_is_not_taken_for_one_that_ignores_its_window():
+    with pytest.raises(ForecastError, match="the forecast of the window has steps without a number"):
+        information_flow(lambda windows: windows[:, -2:] * np.nan, np.arange(5.0))
+
+
+def test_the_flow_of_a_window_model_is_measured_at_its_newest_window():
+    model = network("gru:3", recipe=Recipe("standard", training=QUICK)).fit(TRAIN)
+    found, net = model_flow(model, PANEL), readings(model, PANEL)[0].network
+    window = torch.from_numpy(model.newest_window(PANEL)[0])
+    spread = max(float(window.std(correction=0)), 1e-3 * float(window.abs().max()))
+    changes = []
+    for nudge in (0.37, -0.53):
+        moved = window.repeat(8, 1, 1)
+        moved[torch.arange(8), 7 - torch.arange(8), 0] += nudge * spread
+        changes.append((net.run(moved).y - net.run(window[None]).y).abs().max(dim=1).values)
+    np.testing.assert_allclose(found.moved[0], torch.stack(changes).amax(dim=0), rtol=1e-6, atol=1e-15)
+
+
 def test_influence_of_a_linear_forecaster_is_its_weights():
     """Head at zero: the forecast is the linear skip, so gradient = |w| sd(x) and occlusion = mean |w (x - mean)|."""
     model = network("gru:3", inputs=("Low",), recipe=Recipe("standard", lags=3, training=QUICK)).fit(TRAIN)
@@ -104,10 +145,22 @@ def test_influence_of_a_linear_forecaster_is_its_weights():
     found, x = influence(model, PANEL, windows=9), readings(model, PANEL, 9)[0].x.numpy()
     weight = np.zeros((8, 2))
     weight[-3:] = np.abs(net.skip_weight[:, 0].double().numpy()).reshape(3, 2)
-    np.testing.assert_allclose(found.gradient, (weight * x.std(axis=(0, 1), ddof=1))[::-1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.gradient, (weight * x.std(axis=(0, 1)))[::-1], rtol=1e-9, atol=1e-12)
     away = np.abs(x - x.mean(axis=(0, 1))).mean(axis=0)
     np.testing.assert_allclose(found.occlusion, (weight * away)[::-1], rtol=1e-6, atol=1e-12)
     assert sum(found.by_column.values()) == pytest.approx(1)
+
+
+def test_occlusion_does_not_depend_on_how_many_windows_are_read_at_once(monkeypatch):
+    model = network("bilstm:3-gru:2", inputs=("Low",)).fit(TRAIN)
+    whole = influence(model, PANEL, windows=5).occlusion
+    monkeypatch.setattr(sys.modules[influence.__module__], "NUMBERS", 1)
+    np.testing.assert_allclose(influence(model, PANEL, windows=5).occlusion, whole, rtol=1e-9, atol=1e-15)
+
+
+def test_one_window_of_one_row_has_no_spread_and_no_warning():
+    found = influence(network("rnn:3", lookback=1).fit(TRAIN), PANEL.until(PANEL.times[120]))
+    assert (found.windows, found.gradient.tolist(), found.occlusion.tolist()) == (1, [[0.0]], [[0.0]])
 
 
 def test_influence_is_not_offered_for_derived_inputs(monkeypatch):
@@ -135,6 +188,55 @@ def test_free_runs_of_a_constant_are_measured_as_what_they_are():
     np.testing.assert_allclose(found.divergence, 0, atol=1e-5)
     np.testing.assert_allclose(found.one_step, found.error, rtol=1e-6)
     assert (found.starts, found.constant, found.cyclic, found.period) == (11, 1.0, 0.0, 0)
+
+
+def test_free_runs_over_unknown_truth_are_compared_where_it_is_known():
+    """Means over the starts whose truth is known at a step; where none is, there is no number and no warning."""
+    panel = dataclasses.replace(PANEL.columns_as(("High",)), fill="last")
+    values = panel.values.copy()
+    values[140:170] = np.nan
+    model, steps = frozen(0.4), 30
+    found = free_runs(model, dataclasses.replace(panel, values=values), starts=11, steps=steps)
+    level = model.transform_.offset[0] + 0.4 * model.transform_.size[0]
+    origins = np.unique(np.linspace(0, 80 - steps, 11).round().astype(int))
+    errors = np.abs(level - np.stack([values[120 + o : 120 + o + steps, 0] for o in origins]))
+    expected = [np.mean(column[~np.isnan(column)]) for column in errors.T]
+    np.testing.assert_allclose(found.error, expected, rtol=1e-6)
+    alone = free_runs(model, dataclasses.replace(panel, values=values).until(PANEL.times[169]), starts=1, steps=40)
+    assert np.isnan(alone.error[20:]).all() and np.isfinite(alone.error[:20]).all()
+    over = np.flatnonzero(alone.error[:20] > 2 * np.mean(alone.one_step[:20])) + 1
+    assert alone.doubled_at == (over[0] if len(over) else None)
+    values = values.copy()
+    values[120:] = np.nan
+    with pytest.raises(ForecastError, match="no newer row has a value of 'High'"):
+        free_runs(model, dataclasses.replace(panel, values=values), steps=30)
+
+
+def test_a_loaded_model_is_explained_as_the_one_that_was_saved(tmp_path):
+    """Also with a window of one row, of which the file keeps no more."""
+    model = network("lstm:3", lookback=1).fit(TRAIN.columns_as(("High",)))
+    save(model, tmp_path / "m.gatecast")
+    assert explain(load(tmp_path / "m.gatecast"), PANEL).facts() == explain(model, PANEL).facts()
+
+
+@pytest.mark.parametrize("lookback", [1, 2])
+def test_the_shortest_windows_are_explained_and_drawn(lookback):
+    found = explain(network("gru:3", lookback=lookback).fit(TRAIN), PANEL)
+    json.dumps(found.facts(), allow_nan=False)
+    assert "nan" not in " ".join(found.sentences)
+    assert ("nothing to remember" in " ".join(found.sentences)) == (lookback == 1)
+    titles = [title for title, _, chart in explained(found) if chart.to_dict()]
+    assert ("One step's largest singular value" in titles) == (lookback == 2)
+
+
+def test_every_heat_map_stands_with_the_sentence_of_its_own_direction():
+    found = explain(network("bilstm:3", inputs=("Low",)).fit(TRAIN))
+    maps = [(title, sentence) for title, sentence, _ in explained(found) if "through one window" in title]
+    assert [title for title, _ in maps] == [
+        "Layer 1 (lstm) through one window",
+        "Layer 1 (lstm, backwards) through one window",
+    ]
+    assert all(sentence.startswith(f"{title.split(' through')[0]} keeps") for title, sentence in maps)
 
 
 def test_periods():
@@ -192,6 +294,20 @@ def test_cells_are_compared_on_the_users_series():
         assert not np.array_equal(row.untrained.inputs, row.trained.inputs)
         assert np.isfinite(row.error)
     assert len(found.sentences) == 3
+
+
+def test_the_yardstick_repeats_the_last_known_value_over_the_rows_that_the_cells_forecast():
+    panel = PANEL.columns_as(("High",))
+    values = panel.values.copy()
+    values[130:150] = np.nan
+    panel = dataclasses.replace(panel, values=values, fill="last")
+    model = network("gru:3", recipe=Recipe(training=Training(epochs=1))).fit(panel.until(PANEL.times[119]))
+    errors, last = [], panel.values[119, 0]
+    for value in panel.values[120:, 0]:
+        errors.append(value - last)
+        last = last if np.isnan(value) else value
+    found = series_decay(model, panel, units=3, cells=("rnn",))
+    assert found.yardstick == pytest.approx(np.sqrt(np.nanmean(np.square(errors))))
 
 
 def test_an_explanation_says_everything_once_and_is_plain_json():

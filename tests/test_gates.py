@@ -178,6 +178,16 @@ def test_saturated_dead_and_always_open_units_by_hand():
     assert (layer.dead, layer.always_open) == (1, 1)
 
 
+def test_a_gate_that_never_moves_from_its_end_has_a_time_constant_and_no_warning():
+    keep, h = np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros((2, 2))
+    assert LayerGates(0, 0, "gru", False, {"update": keep}, "update", h, None).time_constant.tolist() == [np.inf, 0.0]
+
+
+def test_one_row_cannot_show_a_dead_unit():
+    keep = np.full((1, 2), 0.5)
+    assert LayerGates(0, 0, "gru", False, {"update": keep}, "update", keep, None).dead == 0
+
+
 @ALL
 def test_recorded_states_are_those_that_the_gates_make(fitted, name):
     for layer in gates(fitted[name]).layers:

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from gatecast.errors import SpecError
-from gatecast.explain.memory import LayerMemory, Memory, memory, memory_of
-from gatecast.explain.reading import Reading, readings
+from gatecast.explain.memory import memory, memory_of
+from gatecast.explain.reading import RECENT, Reading, readings
 from gatecast.explain.unrolled import Direction, Unrolled, unroll
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.cells import CELLS, Cell, State, Weights
+from gatecast.train.lockstep import MEDIAN
 from models import NETWORKS, QUICK, network, prices
 from panels import monthly, shorten
 
@@ -55,7 +56,7 @@ def test_an_ar1_forgets_by_its_coefficient(a):
 
 
 @pytest.mark.parametrize(
-    ("a", "verdict"), [(0.5, "vanishing"), (0.97, "healthy"), (1.0, "healthy"), (1.2, "exploding"), (0.0, "silent")]
+    ("a", "verdict"), [(0.5, "vanishing"), (0.97, "healthy"), (1.0, "healthy"), (1.2, "exploding"), (0.0, "vanishing")]
 )
 def test_verdicts(a, verdict):
     assert memory_of((linear(a, 60),), "ar1").layers[0].verdict == verdict
@@ -120,7 +121,9 @@ def test_an_unrolled_network_forecasts_as_the_model_does(name):
     for reading, net in zip(found, model.networks_, strict=True):
         with torch.no_grad():
             expected = net(reading.x.float())[..., 0].double()
-        np.testing.assert_allclose(reading.network.run(reading.x).y, expected, atol=2e-6)
+        trace = reading.network.run(reading.x)
+        np.testing.assert_allclose(trace.y, expected, atol=2e-6)
+        assert torch.equal(reading.network.forecast(reading.x), trace.y)
 
 
 @pytest.mark.parametrize("name", ["lstm", "mixed", "bilstm", "direct", "linear"])
@@ -167,15 +170,18 @@ def test_panel_models_are_unrolled_as_they_forecast(monkeypatch):
     shorten(monkeypatch)
     frame = monthly(3, 6)
     direct = GlobalForecaster(h=4).fit(frame)
-    if direct.free_ is None:
-        part = direct.parts_[0]
-        series, ends = torch.arange(3), part.crops.stops - 1
+    assert direct.free_ is None, "the rival won: choose another frame"
+    nets = iter(readings(direct, windows=3))
+    for part in direct.parts_:
+        series, ends = part.crops.whole(RECENT, 3)
         read = part.crops.take(series, ends).read
-        nets = readings(direct, windows=3)
-        with torch.no_grad():
-            expected = part.nets[0](read.expand(len(part.nets[0].skip), *read.shape))[:, :, -1, :, 3]
-        for number, net in enumerate(nets[: len(expected)]):
-            np.testing.assert_allclose(net.network.run(read.double()).y, expected[number].double(), atol=1e-5)
+        for group in part.nets:
+            with torch.no_grad():
+                expected = group(read.expand(len(group.skip), *read.shape))[:, :, -1, :, MEDIAN].double()
+            for number in range(len(group.skip)):
+                found = next(nets).network.run(read.double()).y
+                np.testing.assert_allclose(found, expected[number], rtol=1e-5, atol=1e-5)
+    assert next(nets, None) is None
     free = SamplingForecaster(h=4, drawing=Drawing(paths=8, networks=1)).fit(frame)
     reading = readings(free, windows=3)[0]
     with torch.no_grad():
@@ -200,8 +206,63 @@ def test_a_network_whose_head_is_zero_is_silent():
     assert found.spent() == 0
 
 
+def test_one_step_takes_all_of_a_memoryless_ar1():
+    layer = memory_of((linear(0.0, 9),), "ar1").layers[0]
+    assert (layer.decay, layer.half_life, layer.reaches) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("a", "says"), [(0.9, "halves"), (1.1, "doubles"), (1.0, "hardly changes")])
+def test_a_growing_gradient_is_not_said_to_halve(a, says):
+    pace = memory_of((linear(a, 40),), "ar1").layers[0].pace
+    assert says in pace
+    if a != 1:
+        assert f"{np.log(2) / np.abs(np.log(a)):.1f} steps" in pace
+
+
+@pytest.mark.parametrize("spec", ["bilstm:3-gru:2", "lstm:3-rnn:2", "birnn:3"])
+def test_every_layers_gradient_has_passed_its_own_jacobians(spec):
+    """g_t is g_T times the one-step Jacobians since, also in a layer whose states other layers read at every step; so
+    it never grows beyond the product of their largest singular values."""
+    reading = readings(network(spec).fit(TRAIN), windows=1)[0]
+    found, trace = memory_of((reading,), spec), reading.network.run(reading.x.requires_grad_())
+    walks = {(depth, walk.direction.reverse): walk for depth, layer in enumerate(trace.walks) for walk in layer}
+    assert len(found.layers) == len(walks)
+    for layer in found.layers:
+        walk = walks[layer.layer, layer.reverse]
+        ends = torch.autograd.grad(
+            trace.y.sum(), walk.states[-1], retain_graph=True, materialize_grads=True, allow_unused=True
+        )
+        g = torch.cat(ends[: walk.direction.parts], dim=1)
+        expected = [float(g.norm())]
+        for row, before in zip(walk.inputs[:0:-1], walk.states[-2::-1], strict=True):
+            g = g @ walk.direction.jacobians(row, *before)[0]
+            expected.append(float(g.norm()))
+        np.testing.assert_allclose(layer.gradient, expected, rtol=1e-9, atol=1e-300)
+        bound = layer.gradient[0] * np.cumprod(np.append(1.0, layer.singular))
+        assert (layer.gradient <= bound * (1 + 1e-9)).all()
+
+
+def test_networks_that_read_windows_of_other_lengths_are_not_averaged_with_the_first():
+    first = memory_of((linear(0.9, 30),), "ar1")
+    found = memory_of((linear(0.9, 30), linear(0.5, 20)), "ar1")
+    np.testing.assert_array_equal(found.layers[0].gradient, first.layers[0].gradient)
+    np.testing.assert_array_equal(found.inputs, first.inputs)
+
+
+def test_a_window_of_one_row_has_a_layer_that_is_read_and_nothing_to_remember():
+    layer = memory_of((linear(0.9, 1),), "ar1").layers[0]
+    assert not layer.silent
+    assert layer.gradient.tolist() == [1.0]
+    assert np.isnan([layer.decay, layer.half_life]).all()
+
+
 def test_averages_are_over_networks_and_layers_stand_apart():
-    found = memory(network("lstm:3-gru:2", members=2).fit(TRAIN))
-    assert isinstance(found, Memory)
+    model = network("lstm:3-gru:2", members=2).fit(TRAIN)
+    found, alone = memory(model), [memory_of((each,), "one") for each in readings(model)]
     assert [(layer.layer, layer.cell) for layer in found.layers] == [(0, "lstm"), (1, "gru")]
-    assert all(isinstance(layer, LayerMemory) and len(layer.gradient) == 8 for layer in found.layers)
+    assert not np.array_equal(alone[0].inputs, alone[1].inputs)
+    np.testing.assert_allclose(found.inputs, (alone[0].inputs + alone[1].inputs) / 2)
+    for number, layer in enumerate(found.layers):
+        for name in ("gradient", "singular"):
+            expected = np.mean([getattr(each.layers[number], name) for each in alone], axis=0)
+            np.testing.assert_allclose(getattr(layer, name), expected)

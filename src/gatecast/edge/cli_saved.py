@@ -98,6 +98,8 @@ def explain(
     use_threads(session.threads)
     if (model is None) == (adding is None):
         raise SpecError("expected a model file, or --adding STEPS", "`gatecast fit FILE -o model.gatecast` writes one")
+    if adding and (data or compare):
+        raise SpecError("--data and --compare are about a model", "leave them out beside --adding")
     found = (
         explaining.explain_file(model, data, layout, compare)
         if model

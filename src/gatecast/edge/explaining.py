@@ -12,11 +12,9 @@ from gatecast.edge.options import Layout, Source
 from gatecast.edge.panel_jobs import open_panel
 from gatecast.edge.progress import counting
 from gatecast.edge.save import load
-from gatecast.errors import SpecError
 from gatecast.explain.decay import Decay, adding_decay
 from gatecast.explain.explanation import Explanation, explain, plain_facts
 from gatecast.forecast.forecaster import Forecaster
-from gatecast.forecast.panels.baselines import METHODS
 from gatecast.nn.cells import CELLS
 from gatecast.show.explain_report import explain_report
 from gatecast.show.files import write_atomic
@@ -27,8 +25,6 @@ def explain_file(model: Path, data: str | None, layout: Layout, compare: bool) -
     fitted = load(model)
     if isinstance(fitted, Forecaster):
         return explain(fitted, newer_data(fitted.history_, data, layout) if data else None, compare=compare)
-    if type(fitted) in METHODS.values() and not hasattr(fitted, "parts_"):
-        raise SpecError(f"{model} holds {fitted.name}, which has no network", "explain a model that was trained")
     newer = open_panel(data, Source(target=fitted.panel_.target), layout)[0] if data else None
     return explain(fitted, newer, compare=compare)
 

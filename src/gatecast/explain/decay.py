@@ -14,7 +14,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from gatecast.data.synthetic import adding_problem
-from gatecast.explain.memory import Memory, memory, memory_of, steps_text
+from gatecast.explain.memory import Memory, memory, memory_of
 from gatecast.explain.reading import WINDOWS, Reading, learned_rows
 from gatecast.explain.unrolled import unroll
 from gatecast.forecast.forecaster import Forecaster
@@ -23,6 +23,7 @@ from gatecast.nn.cells import CELLS
 from gatecast.nn.initial import initialise
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import Network, Stack
+from gatecast.prepare.fill import fill
 from gatecast.train.settings import Training
 
 UNITS = 32
@@ -65,8 +66,7 @@ class Decay:
         before, after = row.untrained.layers[0], row.trained.layers[0]
         return (
             f"{self.task}: {row.cell} {self.measure} {row.error:.4g} (yardstick {self.yardstick:.4g}); "
-            f"its gradient halves every {steps_text(before.half_life)} untrained ({before.verdict}), "
-            f"every {steps_text(after.half_life)} trained ({after.verdict})."
+            f"untrained, {before.pace} ({before.verdict}); trained, {after.pace} ({after.verdict})."
         )
 
 
@@ -123,7 +123,7 @@ def series_decay(
         one = twin.one_step(data)
         _, panel, known = twin.scaled(data)
         truth = panel.values[known:, 0]
-        naive = _rmse(panel.values[known - 1 : -1, 0] - truth)
+        naive = _rmse(fill(panel, known).values[known - 1 : -1, 0] - truth)
         found = memory(twin, data)
         rows.append(Compared(cell, _rmse(one.mean - truth), memory(_untrained(twin, seed), data), found))
         if watch:

@@ -15,9 +15,9 @@ from gatecast.explain.decay import Decay, series_decay
 from gatecast.explain.flow import Flow
 from gatecast.explain.flows import model_flow
 from gatecast.explain.freeruns import STEPS, FreeRuns, as_differences, free_runs
-from gatecast.explain.gates import GateRecord, LayerGates, gates
+from gatecast.explain.gates import CLOSED, OPEN, GateRecord, LayerGates, gates
 from gatecast.explain.influence import Influence, influence
-from gatecast.explain.memory import FADED, LayerMemory, Memory, memory, steps_text
+from gatecast.explain.memory import FADED, LayerMemory, Memory, memory
 from gatecast.explain.reading import Model
 from gatecast.forecast.forecaster import Forecaster
 
@@ -54,7 +54,8 @@ def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explana
     """Explain a fitted model over the rows of `data` after its history (without data, over its recent history).
 
     `compare` also trains an RNN, an LSTM and a GRU of one size on the same series, and the model itself on differences:
-    minutes on a long series; it needs newer rows of one series. Everything else is seconds.
+    minutes on a long series; it needs newer rows of one series. Everything else is seconds, and minutes for
+    hundreds of units in several layers.
 
     >>> from gatecast.data.synthetic import sine
     >>> from gatecast.forecast.plan import Recipe
@@ -92,12 +93,8 @@ def explain(model: Model, data: Any = None, *, compare: bool = False) -> Explana
 
 
 def _sentences(found: Explanation) -> Iterator[str]:
-    seen, rows = found.memory, "rows" if found.memory.stride == 1 else f"rows ({found.memory.stride} to a step)"
-    yield (
-        f"Effective memory: 95 % of the sensitivity lies in the newest {seen.spent()} {rows}, "
-        f"half of it in the newest {seen.spent(0.5)}."
-    )
-    yield from map(_memory_sentence, seen.layers)
+    yield _reach_sentence(found.memory, derived=found.influence is None)
+    yield from map(_memory_sentence, found.memory.layers)
     yield from _gate_sentences(found.gates)
     yield f"Information flow: {found.flow.verdict}."
     if found.influence:
@@ -113,16 +110,27 @@ def _sentences(found: Explanation) -> Iterator[str]:
     yield from (f"Left out: {each}." for each in found.left_out)
 
 
+def _reach_sentence(seen: Memory, derived: bool) -> str:
+    """`derived`: whether a step carries numbers of older rows too, so that what it reads reaches further back."""
+    reach = seen.spent()
+    rows = ("row" if reach == 1 else "rows") + (f" ({seen.stride} to a step)" if seen.stride > 1 else "")
+    said = f"Effective memory: 95 % of the sensitivity lies in the newest {reach} {rows}, "
+    said += f"half of it in the newest {seen.spent(0.5)}"
+    return f"{said}; a row counts where it is read, with what is derived from older ones." if derived else f"{said}."
+
+
 def _memory_sentence(layer: LayerMemory) -> str:
-    name = f"Layer {layer.layer + 1} ({layer.cell}{', backwards' if layer.reverse else ''})"
+    name = layer_name(layer.layer, layer.cell, layer.reverse)
     if layer.silent:
         return f"{name}: nothing of it reaches the forecast."
-    singular = layer.singular.mean() if len(layer.singular) else math.nan
+    steps = len(layer.gradient) - 1
+    if not steps:
+        return f"{name}: it reads one step from nothing, so there is nothing to remember."
     return (
-        f"{name}: {layer.verdict}; its gradient halves every {steps_text(layer.half_life)}, so "
-        f"{100 * layer.reaches:.2g} % of it is left after {len(layer.gradient) - 1} steps (vanishing: below "
-        f"{100 * FADED:g} %, our threshold for what Bengio et al. 1994 define as a limit); the largest singular value "
-        f"of one step is {singular:.3g} on average (below 1 it must vanish: Pascanu et al. 2013)."
+        f"{name}: {layer.verdict}; {layer.pace}, so {100 * layer.reaches:.2g} % of it is left after {steps} "
+        f"step{'s' if steps > 1 else ''} (vanishing: below {100 * FADED:g} %, our threshold for what Bengio et al. "
+        f"1994 define as a limit); the largest singular value of one step is {layer.singular.mean():.3g} on average "
+        "(every step below 1 shrinks the gradient: Pascanu et al. 2013)."
     )
 
 
@@ -130,22 +138,35 @@ def _gate_sentences(record: GateRecord) -> Iterator[str]:
     kinds: dict[tuple[int, str, bool], list[LayerGates]] = {}
     for layer in record.layers:
         kinds.setdefault((layer.layer, layer.cell, layer.reverse), []).append(layer)
-    for (depth, cell, reverse), same in sorted(kinds.items()):
-        name, units = f"Layer {depth + 1} ({cell}{', backwards' if reverse else ''})", sum(g.h.shape[1] for g in same)
+    for kind, same in sorted(kinds.items()):
+        name, units = layer_name(*kind), sum(layer.h.shape[1] for layer in same)
         dead = f"{sum(layer.dead for layer in same)} of {units} units are dead"
-        kept = [layer.kept_fraction for layer in same if layer.kept_fraction is not None]
+        kept = same[0].kept
         if not kept:
             yield f"{name} has no gate that keeps its past; {dead}."
             continue
-        shares = np.concatenate(kept)
-        constants = -1 / np.log(np.clip(shares, 1e-12, 1 - 1e-12))
-        closed, opened = np.mean([layer.saturated(str(layer.kept)) for layer in same], axis=0)
+        shares, constants = (np.concatenate(parts) for parts in zip(*map(_keeping, same), strict=True))
+        gate = np.concatenate([layer.gates[kept].ravel() for layer in same])
+        closed, opened = float(np.mean(gate < CLOSED)), float(np.mean(gate > OPEN))
         yield (
             f"{name} keeps {100 * np.median(shares):.0f} % of its state per step (median unit; time constants "
-            f"{constants.min():.1f} to {constants.max():.1f} steps); its {same[0].kept} gate is closed in "
+            f"{constants.min():.1f} to {constants.max():.1f} steps); its {kept} gate is closed in "
             f"{100 * closed:.0f} % and open in {100 * opened:.0f} % of all steps (below 0.1, above 0.9: Karpathy et "
             f"al. 2015); {dead}, {sum(layer.always_open for layer in same)} always open."
         )
+
+
+def _keeping(layer: LayerGates) -> tuple[Any, Any]:
+    return layer.kept_fraction, layer.time_constant
+
+
+def layer_name(depth: int, cell: str, reverse: bool) -> str:
+    """How sentences and charts call a layer.
+
+    >>> layer_name(0, "lstm", True)
+    'Layer 1 (lstm, backwards)'
+    """
+    return f"Layer {depth + 1} ({cell}{', backwards' if reverse else ''})"
 
 
 def _run_sentence(runs: FreeRuns, how: str) -> str:

@@ -1,7 +1,7 @@
 """Information flow: which steps of a forecast depend on which values of the past, measured on any forecaster.
 
 A forecaster that ignores the newest values at its first steps gives away what matters most. The check needs no look
-inside: every value of the window is changed by itself and the forecast is compared, number for number.
+inside: every value of the window is changed by itself and the forecast is compared, number for number (to round-off).
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from gatecast.errors import ForecastError
 Batch = Float64[np.ndarray, "B L"]
 Forecast = Callable[[np.ndarray], np.ndarray]
 NUDGES = (0.37, -0.53)
-"""Changes, in units of the window's spread (of its least value, if all are positive and that is less): a step that
-any of them moves depends on the value."""
+"""Changes, in units of the window's spread: a step that any of them moves depends on the value. In a positive window
+the second is at most that share of the value itself, so that all stay positive."""
+SAME = 8
+"""The window itself stands so many times at either end of the batch: where matrix products round by the place in the
+batch, its forecasts differ, and a change counts if it is larger than that."""
+ROUND_OFF = 1e-5
+"""Forecasts of one window that differ by more than this share of the largest were not made by one function."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,8 @@ class Flow:
     def verdict(self) -> str:
         """One sentence."""
         steps, ignored = len(self.moved), self.ignored
+        if self.complete and steps == 1:
+            return "the forecast moves when the newest value moves"
         if self.complete:
             return f"every one of {steps} steps moves when the newest value moves"
         worst = int(np.argmax(ignored))
@@ -55,7 +62,8 @@ def information_flow(forecast: Forecast | torch.nn.Module, window: Float64[np.nd
 
     `forecast` maps windows [B, L] (float64, oldest first) to forecasts [B, K]: a function, or a PyTorch module whose
     input is [B, L, 1] and whose output [B, K] or [B, K, 1] (run in evaluation mode and in its own precision). It must
-    treat the windows of a batch alike; ForecastError where the same window gives two forecasts.
+    treat the windows of a batch alike; ForecastError where the same window gives two forecasts that differ by more than
+    round-off, or a forecast without a number.
 
     >>> repeat = lambda windows: np.repeat(windows[:, -1:], 3, axis=1)
     >>> information_flow(repeat, np.arange(8.0)).verdict
@@ -66,16 +74,20 @@ def information_flow(forecast: Forecast | torch.nn.Module, window: Float64[np.nd
     """
     ask = _module(forecast) if isinstance(forecast, torch.nn.Module) else forecast
     size, spread = len(window), max(float(np.std(window)), 1e-3 * float(np.abs(window).max()), 1e-6)
-    spread = min(spread, float(window.min())) if (window > 0).all() else spread
-    batch = np.tile(window, (2 + len(NUDGES) * size, 1))
-    for number, nudge in enumerate(NUDGES):
-        rows = 2 + number * size + np.arange(size)
-        batch[rows, size - 1 - np.arange(size)] += nudge * spread  # row l changes lag l
+    down = np.minimum(spread, window) if (window > 0).all() else np.full(size, spread)
+    batch = np.tile(window, (2 * SAME + len(NUDGES) * size, 1))
+    for number, change in enumerate((NUDGES[0] * np.full(size, spread), NUDGES[1] * down)):
+        rows, places = SAME + number * size + np.arange(size), size - 1 - np.arange(size)
+        batch[rows, places] += change[places]  # row l changes lag l
     found = np.asarray(ask(batch), dtype=np.float64).reshape(len(batch), -1)  # [B, K]
-    if not np.array_equal(found[0], found[1], equal_nan=True):
+    plain = np.concatenate([found[:SAME], found[-SAME:]])
+    if not np.isfinite(plain).all():
+        raise ForecastError("the forecast of the window has steps without a number", "pass one it can forecast from")
+    noise = np.ptp(plain, axis=0)
+    if noise.max() > ROUND_OFF * np.abs(plain).max():
         raise ForecastError("the same window gave two forecasts", "switch off dropout and sampling before the check")
-    moved = np.abs(found[2:] - found[0]).reshape(len(NUDGES), size, -1).max(axis=0)
-    return Flow(moved.T)
+    moved = np.abs(found[SAME:-SAME] - found[0]).reshape(len(NUDGES), size, -1).max(axis=0)
+    return Flow(np.where(moved > 2 * noise, moved, 0.0).T)
 
 
 def _module(network: torch.nn.Module) -> Forecast:

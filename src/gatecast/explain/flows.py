@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 
 from gatecast.explain.flow import Flow, information_flow
-from gatecast.explain.reading import readings
+from gatecast.explain.unrolled import unroll
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.sampling import SamplingForecaster
@@ -19,8 +19,8 @@ NEWEST = 48
 
 
 def model_flow(model: Forecaster | GlobalMethod, data: Any = None) -> Flow:
-    """Which steps of a fitted model's forecast depend on which values of the target: all of a window, or the newest 48
-    of the longest series of a panel. A window model is asked for what its networks forecast in one pass.
+    """Which steps of a fitted model's forecast depend on which values of the target: all of the newest window, or the
+    newest 48 of the longest series of a panel. A window model is asked for what its networks forecast in one pass.
 
     >>> from gatecast.forecast.panels.baselines import SeasonalNaive
     >>> from gatecast.data.synthetic import sine
@@ -31,13 +31,13 @@ def model_flow(model: Forecaster | GlobalMethod, data: Any = None) -> Flow:
 
 
 def _of_windows(model: Forecaster, data: Any) -> Flow:
-    found = readings(model, data, 1)
-    newest = found[0].x[-1]
+    newest = torch.from_numpy(model.newest_window(data)[0])
+    networks = [unroll(network) for network in model.networks_]
 
     def ask(windows: Float64[np.ndarray, "B L"]) -> np.ndarray:
         x = newest.repeat(len(windows), 1, 1)
         x[..., 0] = torch.from_numpy(windows)
-        return torch.stack([each.network.run(x).y for each in found]).mean(dim=0).numpy()
+        return torch.stack([each.forecast(x) for each in networks]).mean(dim=0).numpy()
 
     return information_flow(ask, newest[:, 0].numpy())
 

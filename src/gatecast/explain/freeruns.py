@@ -25,12 +25,14 @@ STEPS = 100
 TAIL = 0.25
 """A path is judged settled or cyclic by this last share of it."""
 SAME = 0.02
-"""Values within this share of the history's usual step count as the same."""
+"""Values within this share of the usual step from one newer row to the next count as the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class FreeRuns:
     """Means over all starts, by step: |path - truth|, |path - one step|, and the one-step forecast's own error.
+
+    An error is that of the starts whose truth is known at the step; NaN where none is.
 
     `constant`, `cyclic`: shares of the starts whose path ends on one value, or repeats itself; `period`: the median
     period of those that do (0: none does).
@@ -47,15 +49,16 @@ class FreeRuns:
 
     @property
     def doubled_at(self) -> int | None:
-        """The first step at which the free run's error is twice that of one step; None if it never is."""
-        over = self.error > 2 * self.one_step.mean()
+        """The first step at which the free run's error is more than twice that of one step on average; None: never."""
+        over = self.error > 2 * float(np.mean(self.one_step[np.isfinite(self.one_step)]))
         return int(over.argmax()) + 1 if over.any() else None
 
 
 def free_runs(model: Method, data: Any, starts: int = STARTS, steps: int = STEPS) -> FreeRuns:
     """Let a fitted model of one series run free from many rows of `data` after its history.
 
-    ForecastError where the model does not predict all that it reads, or where fewer than `steps` newer rows are there.
+    ForecastError where the model does not predict all that it reads, or where fewer than `steps` newer rows are there,
+    or none of them has a value.
     """
     one, history = model.one_step(data), model.history_
     known, newer = history.rows, len(one)
@@ -66,18 +69,27 @@ def free_runs(model: Method, data: Any, starts: int = STARTS, steps: int = STEPS
     origins = spaced(origins, starts)
     paths = model.free_runs(data, origins, steps)
     truth, ahead = (future_matrix(each, origins - known, steps)[..., 0] for each in (true, one.mean[:, None]))
-    usual = float(np.nanmean(np.abs(np.diff(history.values[:, 0]))))
+    if np.isnan(truth).all():
+        raise ForecastError(f"no newer row has a value of '{history.target}'", "pass data that hold its true values")
+    (usual,) = _known_mean(np.abs(np.diff(true, axis=0)))
     periods = np.array([period_of(path, SAME * usual) for path in paths])
     return FreeRuns(
         model.name,
         len(origins),
-        np.nanmean(np.abs(paths - truth), axis=0),
+        _known_mean(np.abs(paths - truth)),
         np.abs(paths - ahead).mean(axis=0),
-        np.nanmean(np.abs(ahead - truth), axis=0),
+        _known_mean(np.abs(ahead - truth)),
         float(np.mean(periods == 1)),
         float(np.mean(periods > 1)),
         int(np.median(periods[periods > 1])) if (periods > 1).any() else 0,
     )
+
+
+def _known_mean(values: Float64[np.ndarray, "N K"]) -> Float64[np.ndarray, "K"]:
+    """The mean of every column's known values, NaN where it has none."""
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def period_of(path: Float64[np.ndarray, "K"], tolerance: float) -> int:

@@ -45,9 +45,11 @@ class LayerGates:
 
     @property
     def time_constant(self) -> Float64[np.ndarray, "H"] | None:
-        """Steps after which a unit has kept 1/e of its state, -1/ln(kept fraction); None for the plain RNN."""
+        """Steps after which 1/e of a state is left if each keeps the mean share, -1/ln(kept fraction), infinite where
+        all is kept; None for the plain RNN. Shares multiply, so where the gate moves less is left than this says."""
         fraction = self.kept_fraction
-        return None if fraction is None else -1 / np.log(fraction)
+        with np.errstate(divide="ignore"):
+            return None if fraction is None else 1 / np.abs(np.log(fraction))
 
     def saturated(self, gate: str) -> tuple[float, float]:
         """The shares of steps and units in which a gate was closed (below 0.1) and open (above 0.9)."""
@@ -56,8 +58,8 @@ class LayerGates:
 
     @property
     def dead(self) -> int:
-        """Units whose state never moved by more than 0.001."""
-        return int(np.sum(np.ptp(self.h, axis=0) < SILENT))
+        """Units whose state stayed within 0.001 through the window; one row cannot show any."""
+        return int(np.sum(np.ptp(self.h, axis=0) < SILENT)) if len(self.h) > 1 else 0
 
     @property
     def always_open(self) -> int:
@@ -80,8 +82,8 @@ def gates(model: Model, data: Any = None, at: When | None = None) -> GateRecord:
     """Gates and states through one window: the newest (of the history, or of `data` after it), or the one that ends
     `at` a time.
 
-    A model of a panel shows one window of one series, its `times` being rows back from the newest. ForecastError for a
-    time without a whole window.
+    A model of a panel shows one window of one series, its `times` being rows before the last that it reads.
+    ForecastError for a time without a whole window.
 
     >>> from gatecast.data.synthetic import sine
     >>> from gatecast.forecast.plan import Recipe

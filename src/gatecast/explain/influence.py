@@ -22,8 +22,8 @@ from torch import Tensor
 from gatecast.errors import ForecastError
 from gatecast.explain.reading import WINDOWS, Model, Reading, readings
 
-AT_ONCE = 4096
-"""Occluded windows that are read at once: bounds memory."""
+NUMBERS = 2**25
+"""Numbers of states that are kept at once, of all occluded windows: bounds memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +66,17 @@ def _gradient(reading: Reading) -> Float64[np.ndarray, "L C"]:
 def _occlusion(reading: Reading) -> Float64[np.ndarray, "L C"]:
     x, (steps, columns) = reading.x, reading.x.shape[1:]
     mean = x.mean(dim=(0, 1))
-    with torch.no_grad():
-        plain = reading.network.run(x).y[:, 0]
-        found = []
-        for places in torch.cartesian_prod(torch.arange(steps), torch.arange(columns)).split(max(1, AT_ONCE // len(x))):
-            many = x.repeat(len(places), 1, 1, 1)  # [P, N, L, C]
-            for number, (t, c) in enumerate(places.tolist()):
-                many[number, :, t, c] = mean[c]
-            y = reading.network.run(many.flatten(0, 1)).y[:, 0].view(len(places), -1)
-            found.append((y - plain).abs().mean(dim=1))
+    plain, found = reading.network.forecast(x)[:, 0], []
+    widest = max(columns, *(sum(way.units for way in layer) for layer in reading.network.layers))
+    chunk = max(1, NUMBERS // (len(x) * steps * widest))
+    for places in torch.cartesian_prod(torch.arange(steps), torch.arange(columns)).split(chunk):
+        many = x.repeat(len(places), 1, 1, 1)  # [P, N, L, C]
+        for number, (t, c) in enumerate(places.tolist()):
+            many[number, :, t, c] = mean[c]
+        y = reading.network.forecast(many.flatten(0, 1))[:, 0].view(len(places), -1)
+        found.append((y - plain).abs().mean(dim=1))
     return torch.cat(found).view(steps, columns).numpy()
 
 
 def _spread(x: Tensor) -> Tensor:
-    return x.flatten(0, 1).std(dim=0)
+    return x.flatten(0, 1).std(dim=0, correction=0)

@@ -45,16 +45,26 @@ class Direction(NamedTuple):
     ) -> Float64[Tensor, "N S S"]:
         """d state' / d state of one step from each of N states.
 
-        A state of S numbers is h, and for a cell with a memory of its own [h; c]. Every state is read S times, so that
-        one backward pass gives all S rows.
+        A state of S numbers is h, and for a cell with a memory of its own [h; c]. A cell's update is element-wise in
+        r = W_hh h + b_hh and in the state, so its slopes there and W_hh are all that is needed.
         """
-        size = self.size
-        row, *state = (each.detach().repeat_interleave(size, dim=0) for each in (x, h, c)[: 1 + self.parts])
-        for part in state:
-            part.requires_grad_()
-        after = torch.cat(self.cell.step(self.weights, row, State(state[0], state[-1]))[0][: self.parts], dim=1)
-        own = after.view(len(x), size, size).diagonal(dim1=1, dim2=2).sum()  # number j of the j-th reading
-        return torch.cat(torch.autograd.grad(own, state), dim=1).view(len(x), size, size)
+        count = len(self.cell.gates)
+        a = nn.functional.linear(x, self.weights.weight_ih, self.weights.bias_ih).chunk(count, dim=1)
+        r = nn.functional.linear(h, self.weights.weight_hh, self.weights.bias_hh).chunk(count, dim=1)
+        r, state = (tuple(each.detach().clone().requires_grad_() for each in parts) for parts in (r, (h, c)))
+        blocks = []
+        for part in self.cell.update(a, r, State(*state))[0][: self.parts]:
+            *by_r, by_h, by_c = torch.autograd.grad(
+                part.sum(), [*r, *state], retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            through = zip(by_r, self.weights.weight_hh.chunk(count), strict=True)
+            block = torch.diag_embed(by_h) + sum(slope[:, :, None] * weight for slope, weight in through)
+            blocks.append(torch.cat([block, torch.diag_embed(by_c)][: self.parts], dim=2))
+        return torch.cat(blocks, dim=1)
+
+    def order(self, steps: list[Tensor]) -> list[Tensor]:
+        """Steps in time in the order of reading, or the other way round."""
+        return steps[::-1] if self.reverse else steps
 
     @property
     def size(self) -> int:
@@ -77,7 +87,7 @@ class Walk(NamedTuple):
 
     def in_time(self, steps: list[Tensor]) -> Float64[Tensor, "B T H"]:
         """One tensor, oldest row first."""
-        return torch.stack(steps[::-1] if self.direction.reverse else steps, dim=1)
+        return torch.stack(self.direction.order(steps), dim=1)
 
 
 class Trace(NamedTuple):
@@ -106,16 +116,30 @@ class Unrolled:
         last = torch.cat([walk.states[-1].h for walk in walks[-1]], dim=1)
         return Trace(self.readout(last, x), walks)
 
+    @torch.no_grad()
+    def forecast(self, x: Float64[Tensor, "B T D"]) -> Float64[Tensor, "B K"]:
+        """y of `run`, the same bits, for batches too large to keep every gate of."""
+        rows, last = x, []
+        for layer in self.layers:
+            read = [[state.h for state, _ in _steps(way, way.order(list(rows.unbind(dim=1))))] for way in layer]
+            last = [states[-1] for states in read]
+            rows = torch.cat([torch.stack(way.order(h), dim=1) for way, h in zip(layer, read, strict=True)], dim=2)
+        return self.readout(torch.cat(last, dim=1), x)
+
+
+def _steps(direction: Direction, inputs: list[Tensor]) -> Iterator[tuple[State, tuple[Tensor, ...]]]:
+    """State and gates after every input, from a zero state."""
+    state = zero_state(len(inputs[0]), direction.units, inputs[0])
+    for row in inputs:
+        state, gates = direction.cell.step(direction.weights, row, state)
+        state = State(state.h.clone(), state.c.clone())
+        yield state, gates
+
 
 def _walk(direction: Direction, rows: Tensor) -> Walk:
-    inputs = list(rows.unbind(dim=1))[:: -1 if direction.reverse else 1]
-    state, states, gates = zero_state(len(rows), direction.units, rows), [], []
-    for row in inputs:
-        state, opened = direction.cell.step(direction.weights, row, state)
-        state = State(state.h.clone(), state.c.clone())
-        states.append(state)
-        gates.append(opened)
-    return Walk(direction, inputs, states, gates)
+    inputs = direction.order(list(rows.unbind(dim=1)))
+    states, gates = zip(*_steps(direction, inputs), strict=True)
+    return Walk(direction, inputs, list(states), list(gates))
 
 
 def unroll(network: Network) -> Unrolled:

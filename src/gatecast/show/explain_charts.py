@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from gatecast.explain.decay import Decay
-from gatecast.explain.explanation import Explanation
+from gatecast.explain.explanation import Explanation, layer_name
 from gatecast.explain.flow import Flow
 from gatecast.explain.freeruns import FreeRuns
 from gatecast.explain.gates import GateRecord, LayerGates
@@ -27,11 +27,9 @@ MOST_HEATMAPS = 4
 
 
 def memory_chart(found: Memory) -> alt.LayerChart:
-    """How much one step of the forecast depends on every state and on the inputs, by lag, on a logarithmic scale."""
-    lines = {
-        f"layer {each.layer + 1} {each.cell}{' backwards' if each.reverse else ''}": each.gradient
-        for each in found.layers
-    }
+    """How much one step of the forecast depends on the inputs, and what is left of its gradient in every layer, by lag,
+    on a logarithmic scale."""
+    lines = {_named(each): each.gradient for each in found.layers}
     return _by_lag(
         {**lines, "inputs": found.inputs},
         ("Gradient through time", "size of the gradient"),
@@ -43,10 +41,7 @@ def memory_chart(found: Memory) -> alt.LayerChart:
 
 def singular_chart(found: Memory) -> alt.LayerChart:
     """The largest singular value of every one-step Jacobian, by lag: below 1 a step shrinks whatever passes it."""
-    lines = {
-        f"layer {each.layer + 1} {each.cell}{' backwards' if each.reverse else ''}": each.singular
-        for each in found.layers
-    }
+    lines = {_named(each): each.singular for each in found.layers}
     return _by_lag(
         lines,
         ("Largest singular value of one step", "singular value"),
@@ -147,8 +142,8 @@ def gate_chart(record: GateRecord, layer: LayerGates) -> alt.LayerChart:
     series = alt.Chart(layers.inline(line)).mark_line(color=MUTED, strokeWidth=2).encode(x=x, y="height:Q")
     return layers.dress(
         [cells, series],
-        f"Layer {layer.layer + 1} ({layer.cell}): {what}",
-        f"Heat map of the {what} of {units} units of layer {layer.layer + 1} over {steps} steps of one window, with "
+        f"{_named(layer)}: {what}",
+        f"Heat map of the {what} of {units} units of {_named(layer)} over {steps} steps of one window, with "
         "the series in a strip above it.",
         {"step": "step", "time": "time", "unit": "unit", "value": what},
         height=260,
@@ -185,15 +180,13 @@ def explained(found: Explanation) -> Iterator[Explained]:
     """Title, sentence and chart of every part, for a page."""
     said = found.sentences
     yield ("Gradient through time", " ".join(said[: 1 + len(found.memory.layers)]), memory_chart(found.memory))
-    yield (
-        "One step's largest singular value",
-        "Below 1 a step shrinks whatever passes it.",
-        singular_chart(found.memory),
-    )
+    if any(len(layer.singular) for layer in found.memory.layers):
+        below = "Below 1 a step shrinks whatever passes it."
+        yield ("One step's largest singular value", below, singular_chart(found.memory))
     first = [layer for layer in found.gates.layers if layer.network == 0][:MOST_HEATMAPS]
     for layer in first:
-        sentence = next(s for s in said if s.startswith(f"Layer {layer.layer + 1} ({layer.cell}") and "keep" in s)
-        yield (f"Layer {layer.layer + 1} through one window", sentence, gate_chart(found.gates, layer))
+        sentence = next(s for s in said if s.startswith(f"{_named(layer)} "))
+        yield (f"{_named(layer)} through one window", sentence, gate_chart(found.gates, layer))
     if len(found.flow.moved) > 1:
         yield ("Information flow", f"{found.flow.verdict[0].upper()}{found.flow.verdict[1:]}.", flow_chart(found.flow))
     if found.influence:
@@ -214,8 +207,8 @@ def explained_decay(found: Decay) -> Explained:
     return (f"Decay of information: {found.task}", " ".join(found.sentences), decay_chart(found))
 
 
-def _named(layer: LayerMemory) -> str:
-    return f"layer {layer.layer + 1} {layer.cell}{' backwards' if layer.reverse else ''}"
+def _named(layer: LayerMemory | LayerGates) -> str:
+    return layer_name(layer.layer, layer.cell, layer.reverse)
 
 
 def _by_lag(
