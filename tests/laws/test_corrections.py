@@ -120,7 +120,7 @@ def trained(crops, steps=40, seeds=(1, 2)):
     found.start_at(*fit_start(crops))
     looks = []
     for look in train_lockstep(found, crops, Schedule(steps), torch.Generator().manual_seed(9), (10, steps)):
-        looks.append((look, forecast(found, crops, torch.arange(len(crops.starts)))))
+        looks.append((look, forecast([found], crops, torch.arange(len(crops.starts)))))
     return found, looks
 
 

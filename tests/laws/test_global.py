@@ -87,7 +87,7 @@ def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
     for part in model.parts_:
         after = part.over(bare(replace(panel, values=moved), 6), part.units)
         for group in range(len(part.nets)):
-            assert (part.paths(group, np.arange(5)) != after.paths(group, np.arange(5))).all()
+            assert (part.paths(np.arange(5), group=group) != after.paths(np.arange(5), group=group)).all()
 
 
 def test_a_model_without_a_season_is_loaded_too(tmp_path):

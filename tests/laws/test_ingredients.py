@@ -50,7 +50,7 @@ def same(without, panel):
     pairs = [(part, part.over(bare(panel, H), part.units)) for part in fitted(without).parts_]
     everyone = np.arange(len(panel))
     return [
-        bool(np.allclose(a.paths(g, everyone), b.paths(g, everyone), rtol=1e-6, atol=0))
+        bool(np.allclose(a.paths(everyone, group=g), b.paths(everyone, group=g), rtol=1e-6, atol=0))
         for a, b in pairs
         for g in range(len(a.nets))
     ]
@@ -63,7 +63,7 @@ def test_the_newest_value_moves_every_step_whatever_is_switched_off(without):
     for part in model.parts_:
         after = part.over(bare(replace(PANEL, values=moved), H), part.units)
         for group in range(len(part.nets)):
-            assert (part.paths(group, np.arange(3)) != after.paths(group, np.arange(3))).all()
+            assert (part.paths(np.arange(3), group=group) != after.paths(np.arange(3), group=group)).all()
 
 
 @pytest.mark.parametrize("without", COMBINATIONS, ids="-".join)

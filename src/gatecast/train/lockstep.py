@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -124,18 +124,18 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
 
 
 def forecast(
-    nets: Corrections, crops: Crops, series: Int64[Tensor, "S"], ends: Int64[Tensor, "S"] | None = None
+    groups: Sequence[Corrections], crops: Crops, series: Int64[Tensor, "S"], ends: Int64[Tensor, "S"] | None = None
 ) -> Float64[np.ndarray, "E S K Q"]:
-    """The transformed forecasts of every network after the flat rows `ends` (the end of every series), quantiles in
-    rising order."""
+    """The transformed forecasts of every network of some groups after the flat rows `ends` (the end of every series),
+    quantiles in rising order."""
     found, size = [], max(1, CHUNK // crops.sizes.anchors)
     last = crops.stops[series] - 1 if ends is None else ends
     with torch.inference_mode():
         for part, end in zip(series.split(size), last.split(size), strict=True):
             crop = crops.take(part, end)
-            x = crop.read.expand(len(nets.skip), *crop.read.shape)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
-            found.append(nets.newest(x).sort(dim=3).values.double() * scale + centre)
+            y = torch.cat([nets.newest(crop.read.expand(len(nets.skip), *crop.read.shape)) for nets in groups])
+            found.append(y.sort(dim=3).values.double() * scale + centre)
     return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]
 
 

@@ -78,7 +78,7 @@ class GlobalRidge(GlobalForecaster):
         for fold in held_back_folds(given, self.h, seed, horizons):
             part = self._linear(fold.known)
             whole = part.over(given, part.units)
-            errors.append(fold.errors(whole.paths(0, *fold.places)[0]))
+            errors.append(fold.errors(whole.paths(*fold.places, group=0)[0]))
         self.parts_, scores = (self._linear(given),), Scores(np.concatenate(errors))
         told = "linear" + self.ingredients.told()
         self.rules_ = (sizes_for(given, self.h)[1], told, "nothing was chosen", scores.told())

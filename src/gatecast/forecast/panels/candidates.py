@@ -50,11 +50,12 @@ class Part(NamedTuple):
     crops: Crops
     nets: tuple[Corrections, ...]
 
-    def paths(self, group: int, series: Series, ends: Series | None = None) -> Paths:
-        """What every network of a group expects after the flat rows `ends` (those of the newest values), in original
+    def paths(self, series: Series, ends: Series | None = None, group: int | None = None) -> Paths:
+        """What every network (of a group) expects after the flat rows `ends` (those of the newest values), in original
         units."""
         rows = None if ends is None else torch.from_numpy(ends)
-        z = forecast(self.nets[group], self.crops, torch.from_numpy(series), rows)
+        groups = self.nets if group is None else self.nets[group : group + 1]
+        z = forecast(groups, self.crops, torch.from_numpy(series), rows)
         return self.units.transform.of(series).invert(z)
 
     def over(self, given: Given, units: Units | None = None) -> Part:
@@ -158,7 +159,7 @@ def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ..
     def look_on(job: Job) -> list[Paths]:
         fold = folds[judge_of[job.group]]
         whole = job.part.over(fold.given, job.part.units)  # the rows after the first origin, in its units
-        return [whole.paths(job.group, *fold.places) for _ in job.run(tick)]
+        return [whole.paths(*fold.places, group=job.group) for _ in job.run(tick)]
 
     seen = in_parallel(look_on, jobs)
     paths = [seen[number * GROUPS : (number + 1) * GROUPS] for number in range(len(candidates))]

@@ -157,7 +157,7 @@ def _middle(
     parts: tuple[Part, ...], series: Int64[np.ndarray, "V"], ends: Int64[np.ndarray, "V"] | None = None
 ) -> Float64[np.ndarray, "V K Q"]:
     """The median of every quantile over all networks."""
-    paths = [part.paths(group, series, ends) for part in parts for group in range(len(part.nets))]
+    paths = [part.paths(series, ends) for part in parts]
     return median(np.concatenate(paths))
 
 

@@ -18,8 +18,9 @@ FEWEST_ROWS = 4
 """A series that is judged keeps at least so many rows to learn from."""
 JUDGED = 2000
 """At most so many forecasts judge."""
-HELD_SHARE, MOST_HELD = 20, 60
-"""Of long series one row in so many is held back, at most 60, where that is more than a horizon."""
+HELD_SHARE, MOST_HELD = 20, 365
+"""Of long series one row in so many is held back, at most 365, where that is more than a horizon: of days a year, so
+that intervals have seen all of it."""
 
 Targets = Float64[np.ndarray, "V K"]
 Quantiles = Float64[np.ndarray, "V K Q"]
