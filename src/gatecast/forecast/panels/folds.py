@@ -16,8 +16,8 @@ from gatecast.train.lockstep import MEDIAN
 
 FEWEST_ROWS = 4
 """A series that is judged keeps at least so many rows to learn from."""
-JUDGED = 2000
-"""At most so many forecasts judge."""
+JUDGED, JUDGED_STEPS = 2000, 48_000
+"""At most so many forecasts judge, and fewer of long horizons: at most so many steps, or one forecast per series."""
 HELD_SHARE, MOST_HELD = 20, 365
 """Of long series one row in so many is held back, at most 365, where that is more than a horizon: of days a year, so
 that intervals have seen all of it."""
@@ -96,7 +96,8 @@ def _fold(given: Given, h: int, rows: tuple[int, int], seed: int) -> Fold:
             break
     if len(judged) > JUDGED:
         judged = np.sort(np.random.default_rng([seed, 3]).choice(judged, JUDGED, replace=False))
-    count = max(1, min(held - h + 1, JUDGED // max(1, len(judged))))
+    most = min(JUDGED, JUDGED_STEPS // h)
+    count = max(1, min(held - h + 1, most // max(1, len(judged))))
     later = np.unique(np.linspace(0, held - h, count).astype(np.int64))
     able = np.isin(np.arange(len(kept)), judged)
     cuts = tuple(Cut(np.where(able, kept + rows, kept), judged) for rows in later)
