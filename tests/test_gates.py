@@ -7,6 +7,7 @@ import torch
 from gatecast.errors import ForecastError
 from gatecast.explain.gates import LayerGates, gates
 from gatecast.forecast.plan import Recipe
+from gatecast.nn.cells import CELLS, State
 from gatecast.nn.stack import MODULES
 from gatecast.train.settings import Training
 from models import network, prices
@@ -204,3 +205,16 @@ def test_any_window_can_be_asked_for(fitted):
     np.testing.assert_array_equal(alone.layers[0].h, gates(model).layers[0].h)
     with pytest.raises(ForecastError, match="no whole window of 8 rows ends at"):
         gates(model, at=PANEL.times[3])
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_kept_fraction_is_how_much_of_the_old_state_is_in_the_new(cell):
+    """Central differences of the memory by its own old value, all that feeds the gates held still."""
+    generator, units, step = torch.Generator().manual_seed(4), 3, 1e-6
+    gates_of = CELLS[cell].gates
+    a, r = (torch.randn(len(gates_of), 1, units, generator=generator, dtype=torch.float64) for _ in range(2))
+    memory = torch.randn(1, units, generator=generator, dtype=torch.float64)
+    ends = [CELLS[cell].update(tuple(a), tuple(r), State(m, m)) for m in (memory + step, memory - step)]
+    slope = (ends[0][0].c - ends[1][0].c) / (2 * step)
+    opened = dict(zip(gates_of, ends[0][1], strict=True))
+    np.testing.assert_allclose(slope, opened[CELLS[cell].kept], atol=1e-9)
