@@ -8,6 +8,7 @@ from gatecast.forecast.panels.candidates import median
 from gatecast.nn import native
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
+from gatecast.prepare.scale import seasonal_differences
 from gatecast.train.lockstep import QUANTILES, Schedule, fit_start, forecast, loss, train_lockstep
 
 SHAPES = {
@@ -166,3 +167,21 @@ def test_the_newest_forecast_is_the_last_of_all(shape):
 def test_the_median_over_networks_is_numpys(networks):
     paths = np.random.default_rng(networks).normal(size=(networks, 7, 3, 2))
     np.testing.assert_allclose(median(paths), np.median(paths, axis=0), rtol=1e-15)
+
+
+def test_no_forecast_leaves_the_range_of_its_series_by_more_than_its_leeway():
+    crops = seasons(series=3, rows=60)
+    wild = nets(Shape("gru", 6, 5, crops.sizes.linear, crops.extra, crops.sizes.horizon, len(QUANTILES)))
+    for weight in wild.parameters():
+        torch.nn.init.normal_(weight, std=9.0, generator=torch.Generator().manual_seed(3))
+    ends = crops.starts + 39
+    found = forecast([wild], crops, torch.arange(3), ends) - crops.offset[:, None, None]
+    for s in range(3):
+        known = crops._z[crops.starts[s] : ends[s] + 1].double()
+        steps = torch.ceil(torch.arange(1, 6) / 4)
+        usual = float(seasonal_differences(crops._z.double().numpy(), np.arange(4) * 60, 4)[s])
+        room = (usual * (steps + 5 * steps.sqrt())).numpy()
+        low, high = float(known.min()) - room, float(known.max()) + room
+        assert (found[:, s] >= low[:, None] - 1e-5).all()
+        assert (found[:, s] <= high[:, None] + 1e-5).all()
+        assert np.isclose(found[:, s].max(axis=(0, 2)), high, rtol=1e-5).any(), "a wild network is stopped there"

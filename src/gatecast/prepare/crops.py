@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gatecast.errors import SpecError
 from gatecast.prepare.exogenous import Exogenous
-from gatecast.prepare.scale import seasonal_differences
+from gatecast.prepare.scale import leeway, seasonal_differences
 from gatecast.prepare.smooth import Smoother, bank, damping, smooth
 
 INPUT_CLIP = 8.0
@@ -145,7 +145,9 @@ class Crops:
         states = smooth(z, indptr, sizes.season)
         if difference is None:
             difference = seasonal_differences(z, indptr, sizes.season)
-        floor = np.where(difference > LEAST_DIFFERENCE, difference, 1.0) if normal == "spread" else None
+        usual = np.where(difference > LEAST_DIFFERENCE, difference, 1.0)
+        self._range, self._room = torch.from_numpy(_ranges(z, indptr)), torch.from_numpy(usual)
+        floor = usual if normal == "spread" else None
         centre, scale, count = _normalise(z, indptr, sizes, floor)
         floor = np.repeat(np.ones(len(difference)) if floor is None else floor, np.diff(indptr))
         facts = [centre, scale, count, np.log(scale / floor), states.started]
@@ -155,6 +157,7 @@ class Crops:
         self._season = torch.from_numpy(states.season)
         self._calendar = torch.from_numpy(calendar)
         self._damping = torch.from_numpy(damping(sizes.bank, sizes.horizon))
+        self._leeway = torch.from_numpy(leeway(sizes.horizon, sizes.season))
         self._back = torch.arange(sizes.anchors - 1, -1, -1) * sizes.stride
 
     @property
@@ -198,6 +201,15 @@ class Crops:
         target = (ahead - centre) / scale
         flat = (each[..., 0] for each in (centre, scale, count))
         return Crop(read, read[..., : sizes.linear], target, exists & inside[..., None], *flat)
+
+    def limits(
+        self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"]
+    ) -> tuple[Float64[Tensor, "N K"], Float64[Tensor, "N K"]]:
+        """The lowest and the highest value that a forecast of every step after the flat rows `ends` may take, in units
+        of `z` less the offset: the range up to there, and what `leeway` adds to it."""
+        room = self._room[series][:, None] * self._leeway
+        low, high = self._range[ends].split(1, dim=1)
+        return low - room, high + room
 
     def _own_scale(self, spread: Float32[Tensor, "N C 1"]) -> list[Tensor]:
         """How wide the window is beside its series, where windows are divided by that."""
@@ -259,6 +271,15 @@ def _firsts(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"
     known = np.isfinite(z)
     first = np.minimum.reduceat(np.where(known, np.arange(len(z)), len(z)), indptr[:-1])
     return np.append(np.nan_to_num(z), 0.0)[first]
+
+
+def _ranges(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:
+    """The lowest and the highest value of every series up to every row; 0 before its first."""
+    found = np.empty((len(z), 2))
+    for start, stop in pairwise(indptr.tolist()):
+        for side, keep in enumerate((np.fmin, np.fmax)):
+            keep.accumulate(z[start:stop], out=found[start:stop, side])
+    return np.nan_to_num(found)
 
 
 def _normalise(

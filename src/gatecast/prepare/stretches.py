@@ -15,14 +15,13 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.prepare.given import Given
+from gatecast.prepare.scale import leeway
 from gatecast.prepare.units import Units
 from gatecast.prepare.waves import waves
 
 LEAST_SCALE = 0.1
 """The scale is at least this share of the series' mean seasonal difference."""
 CLIP = 10.0
-FAR = 5.0
-"""A path may leave the known range by so many deviations of a random walk, beside a steady slope."""
 INSIDE = 4
 """A stretch begins with at least so many rows of its series."""
 
@@ -100,8 +99,7 @@ class Stretches:
         slope as the series has on average, and five deviations of a random walk of such steps.
         """
         known = [self._z[first : last + 1] for first, last in zip(self.starts[series], ends, strict=True)]
-        seasons = torch.ceil(torch.arange(1, horizon + 1, dtype=torch.float64) / self.season)
-        room = self._difference[series][:, None] * (seasons + FAR * seasons.sqrt())
+        room = self._difference[series][:, None] * torch.from_numpy(leeway(horizon, self.season))
         lowest, highest = (torch.stack([pick(z) for z in known])[:, None] for pick in (torch.min, torch.max))
         return lowest - room, highest + room
 

@@ -127,7 +127,7 @@ def forecast(
     groups: Sequence[Corrections], crops: Crops, series: Int64[Tensor, "S"], ends: Int64[Tensor, "S"] | None = None
 ) -> Float64[np.ndarray, "E S K Q"]:
     """The transformed forecasts of every network of some groups after the flat rows `ends` (the end of every series),
-    quantiles in rising order."""
+    quantiles in rising order and within the limits of their series."""
     found, size = [], max(1, CHUNK // crops.sizes.anchors)
     last = crops.stops[series] - 1 if ends is None else ends
     with torch.inference_mode():
@@ -135,7 +135,8 @@ def forecast(
             crop = crops.take(part, end)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
             y = torch.cat([nets.newest(crop.read.expand(len(nets.skip), *crop.read.shape)) for nets in groups])
-            found.append(y.sort(dim=3).values.double() * scale + centre)
+            low, high = (each[..., None] for each in crops.limits(part, end))
+            found.append((y.sort(dim=3).values.double() * scale + centre).clamp(low, high))
     return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]
 
 
