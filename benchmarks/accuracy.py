@@ -40,6 +40,10 @@ ORIGINS = {"test": 1, "previous": 2, "earlier": 3}
 OWN = ("Gatecast", "seasonal_naive", "drift", "global_ridge")
 SKIPPED = {"m4-hourly": ("AutoETS", *NEURAL), "etth1-96": CLASSICS, "etth1-336": CLASSICS}
 """Left out: an hour of fitting, or many."""
+HEAD = """# Accuracy
+
+Made by `make accuracy DATA=folder`; seconds on one machine, fit and predict (-: taken while it was busy, and left out).
+"""
 BANDS = (
     "A band is the 95 % interval of the coverage of a single series, from a moving-block bootstrap over origins, and "
     "whether the level lies within.\n"
@@ -89,7 +93,7 @@ def spread_scores(scale: Array, truths: list[Array], quantiles: Array) -> dict[s
 
 def page(found: dict[str, Any]) -> str:
     """All scores as Markdown."""
-    parts = ["# Accuracy\n\nMade by `make accuracy DATA=folder`; seconds on one machine, fit and predict.\n", BANDS]
+    parts = [HEAD, BANDS]
     for name, rows in found.items():
         scores = list(dict.fromkeys(k for row in rows.values() for k in row if k not in WORDS))
         body = [[who, *(cell(row.get(k)) for k in scores)] for who, row in rows.items()]
