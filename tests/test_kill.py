@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gatecast.edge.checkpoints import Checkpoints
 from gatecast.edge.cli import main
 from gatecast.edge.container import read
 
@@ -18,6 +19,15 @@ PATIENCE = 120
 def epochs_written(folder):
     """Epochs of the furthest checkpoint (a file that is being replaced is whole before or after)."""
     return max((len(read(path, "checkpoint")[1]["curve"]["train"]) for path in folder.glob("*.checkpoint")), default=0)
+
+
+def test_what_a_process_that_was_killed_while_it_wrote_left_behind_is_cleared(tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / ".abc.checkpoint.123.part").write_bytes(b"")
+    (folder / "abc.checkpoint").write_bytes(b"")
+    Checkpoints(folder).clear()
+    assert not folder.exists()
 
 
 @pytest.mark.slow

@@ -42,10 +42,10 @@ class Checkpoints:
         container.write(self._path(key), KIND, {n: t.cpu().numpy() for n, t in state.tensors.items()}, facts)
 
     def clear(self) -> None:
-        """Remove every checkpoint, and the folder if nothing else is in it."""
+        """Remove every checkpoint, and the folder if nothing else is in it; drafts of a killed process too."""
         if not self.folder.is_dir():
             return
-        for path in self.folder.glob(f"*.{KIND}"):
+        for path in (*self.folder.glob(f"*.{KIND}"), *self.folder.glob(f".*.{KIND}.*.part")):
             path.unlink()
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
