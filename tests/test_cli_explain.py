@@ -101,3 +101,8 @@ def test_every_chart_says_in_words_what_it_shows_and_holds_its_numbers():
     lines = [*(layer.gradient for layer in found.memory.layers), found.memory.inputs]
     for number, line in enumerate(lines):
         assert [record[f"y{number}"] for record in records] == [float(f"{value:.6g}") for value in line]
+
+
+def test_batches_go_with_the_adding_problem_alone(capsys):
+    assert main(["explain", "m.gatecast", "--batches", "9"]) == 2
+    assert "--batches is about the adding problem" in capsys.readouterr().err

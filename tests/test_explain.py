@@ -11,7 +11,7 @@ import torch
 from gatecast.data.synthetic import sine
 from gatecast.edge.save import load, save
 from gatecast.errors import ForecastError
-from gatecast.explain.decay import CHANCE, LEARNED, adding_decay, series_decay
+from gatecast.explain.decay import CHANCE, adding_decay, series_decay
 from gatecast.explain.explanation import explain
 from gatecast.explain.flow import information_flow
 from gatecast.explain.flows import model_flow
@@ -29,6 +29,8 @@ from gatecast.train.settings import Training
 from models import NETWORKS, QUICK, network, prices
 from panels import monthly, shorten
 
+LEARNED = 0.02
+"""Mean squared error below which a cell has learned to add."""
 PANEL = prices(200)
 TRAIN = PANEL.until(PANEL.times[119])
 

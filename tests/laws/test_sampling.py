@@ -14,6 +14,7 @@ from gatecast.forecast.panels.baselines import GlobalRidge
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.nn.student import StudentNet, draw, student_loss
 from gatecast.prepare.given import bare
+from gatecast.prepare.limits import Limits
 from gatecast.prepare.stretches import Stretches
 from gatecast.prepare.units import fit_units
 from gatecast.train.teacher import loss, sample
@@ -77,7 +78,7 @@ class Walk(StudentNet):
 def test_paths_of_a_random_walk_spread_as_the_root_of_the_step():
     stretches = stretches_of(panel_of(), horizon=16)
     batch = stretches.take(torch.tensor([0, 1]), stretches.stops - 1, 16)
-    limits = stretches.limits(torch.tensor([0, 1]), stretches.stops - 1, 16)
+    limits = stretches.limits.at(torch.tensor([0, 1]), stretches.stops - 1, 16)
     paths = sample(Walk("gru", 1, 1, seeded()), batch, limits, stretches, 4000, seeded())
     last = batch.z[:, stretches.season + stretches.context - 1]
     torch.testing.assert_close(paths.mean(dim=1), last[:, None].expand(2, 16), atol=0.03, rtol=0)
@@ -96,7 +97,7 @@ class Wild(Walk):
 def test_limits_are_the_known_range_and_what_a_slope_and_a_walk_may_add_to_it():
     panel = panel_of()
     stretches, ends = stretches_of(panel, horizon=9), (30, 85)
-    lowest, highest = stretches.limits(torch.tensor([0, 1]), torch.tensor(ends), 9)
+    lowest, highest = stretches.limits.at(torch.tensor([0, 1]), torch.tensor(ends), 9)
     for s, end in enumerate(ends):
         y = panel.values[panel.indptr[s] : panel.indptr[s + 1], 0]
         y = y / np.abs(y).mean()
@@ -109,7 +110,7 @@ def test_limits_are_the_known_range_and_what_a_slope_and_a_walk_may_add_to_it():
 def test_draws_of_a_heavy_tail_stay_within_their_limits_and_one_that_is_within_is_not_moved():
     stretches = stretches_of(panel_of(), horizon=16)
     both, ends = torch.tensor([0, 1]), stretches.stops - 1
-    batch, limits = stretches.take(both, ends, 16), stretches.limits(both, ends, 16)
+    batch, limits = stretches.take(both, ends, 16), stretches.limits.at(both, ends, 16)
     endless = tuple(torch.full_like(each, sign * torch.inf) for each, sign in zip(limits, (-1, 1), strict=True))
     for kind, moved in ((Walk, False), (Wild, True)):
         net = kind("gru", 1, 1, seeded())
@@ -130,7 +131,7 @@ def test_a_mean_path_under_a_logarithm_survives_a_heavy_tail(monkeypatch):
     change = np.abs(np.diff(np.log(grown), axis=1)).mean(axis=1)
     assert (largest <= grown.max(axis=1) * np.exp(change * (12 + 5 * np.sqrt(12))) * (1 + 1e-4)).all()
     endless = (torch.full((3, 12), -torch.inf), torch.full((3, 12), torch.inf))
-    monkeypatch.setattr(Stretches, "limits", lambda *_: endless)
+    monkeypatch.setattr(Limits, "at", lambda *_: endless)
     assert model.sample()[model.name].max() > 1e12
 
 

@@ -85,8 +85,8 @@ def explain(
         int | None, option("Instead of a model: the three cells on the adding problem of so many steps.", least=2)
     ] = None,
     batches: Annotated[
-        int, typer.Option(help="Batches that each learns from, with --adding.", metavar="N", min=1)
-    ] = 3000,
+        int | None, option("Batches that each learns from, with --adding; 3000.", metavar="N", least=1)
+    ] = None,
     output: Annotated[Path | None, option("Write explain.html and explain.json here.", "-o", metavar="DIR")] = None,
     layout: Layout,
     session: Session,
@@ -100,10 +100,12 @@ def explain(
         raise SpecError("expected a model file, or --adding STEPS", "`gatecast fit FILE -o model.gatecast` writes one")
     if adding and (data or compare):
         raise SpecError("--data and --compare are about a model", "leave them out beside --adding")
+    if model and batches:
+        raise SpecError("--batches is about the adding problem", "leave it out beside a model")
     found = (
         explaining.explain_file(model, data, layout, compare)
         if model
-        else explaining.explain_adding(adding or 2, batches, session.quiet)
+        else explaining.explain_adding(adding or 2, batches or 3000, session.quiet)
     )
     if output:
         explaining.write_explanation(found, output, COMMAND_LINE.get())

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from gatecast.errors import SpecError
 from gatecast.prepare.exogenous import Exogenous
-from gatecast.prepare.scale import leeway, seasonal_differences
+from gatecast.prepare.limits import Limits
+from gatecast.prepare.scale import seasonal_differences
 from gatecast.prepare.smooth import Smoother, bank, damping, smooth
 
 INPUT_CLIP = 8.0
@@ -124,6 +125,7 @@ class Crops:
     `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read. Centres and smoothers
     are relative to `offset`, the first value of every series in float64: a large level does not swallow small changes.
     `difference`: the mean seasonal difference of every series, where it is not that of these rows.
+    `limits`: of forecasts, in units of `z` less the offset.
     """
 
     def __init__(
@@ -146,7 +148,7 @@ class Crops:
         if difference is None:
             difference = seasonal_differences(z, indptr, sizes.season)
         usual = np.where(difference > LEAST_DIFFERENCE, difference, 1.0)
-        self._range, self._room = torch.from_numpy(_ranges(z, indptr)), torch.from_numpy(usual)
+        self.limits = Limits(z, indptr, usual, sizes.season)
         floor = usual if normal == "spread" else None
         centre, scale, count = _normalise(z, indptr, sizes, floor)
         floor = np.repeat(np.ones(len(difference)) if floor is None else floor, np.diff(indptr))
@@ -157,7 +159,6 @@ class Crops:
         self._season = torch.from_numpy(states.season)
         self._calendar = torch.from_numpy(calendar)
         self._damping = torch.from_numpy(damping(sizes.bank, sizes.horizon))
-        self._leeway = torch.from_numpy(leeway(sizes.horizon, sizes.season))
         self._back = torch.arange(sizes.anchors - 1, -1, -1) * sizes.stride
 
     @property
@@ -201,15 +202,6 @@ class Crops:
         target = (ahead - centre) / scale
         flat = (each[..., 0] for each in (centre, scale, count))
         return Crop(read, read[..., : sizes.linear], target, exists & inside[..., None], *flat)
-
-    def limits(
-        self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"]
-    ) -> tuple[Float64[Tensor, "N K"], Float64[Tensor, "N K"]]:
-        """The lowest and the highest value that a forecast of every step after the flat rows `ends` may take, in units
-        of `z` less the offset: the range up to there, and what `leeway` adds to it."""
-        room = self._room[series][:, None] * self._leeway
-        low, high = self._range[ends].split(1, dim=1)
-        return low - room, high + room
 
     def _own_scale(self, spread: Float32[Tensor, "N C 1"]) -> list[Tensor]:
         """How wide the window is beside its series, where windows are divided by that."""
@@ -271,15 +263,6 @@ def _firsts(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"
     known = np.isfinite(z)
     first = np.minimum.reduceat(np.where(known, np.arange(len(z)), len(z)), indptr[:-1])
     return np.append(np.nan_to_num(z), 0.0)[first]
-
-
-def _ranges(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:
-    """The lowest and the highest value of every series up to every row; 0 before its first."""
-    found = np.empty((len(z), 2))
-    for start, stop in pairwise(indptr.tolist()):
-        for side, keep in enumerate((np.fmin, np.fmax)):
-            keep.accumulate(z[start:stop], out=found[start:stop, side])
-    return np.nan_to_num(found)
 
 
 def _normalise(

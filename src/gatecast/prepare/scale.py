@@ -25,8 +25,6 @@ from gatecast.errors import DataError, check_choice
 
 ROUNDING = 1e-9
 """Changes below this share of a series' largest value are no changes."""
-FAR = 5.0
-"""A forecast may leave the known range by so many deviations of a random walk, beside a steady slope."""
 Equivariance = Literal["shift and scale", "scale", "none"]
 
 # name -> (shape, scale, what change of unit the transform follows)
@@ -188,19 +186,6 @@ def fit_series_transform(panel: Panel, log: bool) -> SeriesTransform:
     mean = np.add.reduceat(np.abs(np.where(known, y, 0.0)), starts) / np.maximum(np.add.reduceat(known, starts), 1)
     mean = np.where(mean > 0, mean, 1.0)
     return SeriesTransform(log, np.where(np.fmin.reduceat(y, starts) > 0, 0.0, 0.05 * mean) if log else mean)
-
-
-def leeway(horizon: int, season: int) -> Float64[np.ndarray, "K"]:
-    """By how many mean seasonal differences a forecast may leave the known range of its series, for every step.
-
-    n seasons ahead n + 5 sqrt(n): as steep a slope as the series has on average, and five deviations of a random walk
-    of such steps.
-
-    >>> leeway(3, 2)
-    array([6.        , 6.        , 9.07106781])
-    """
-    seasons = np.ceil(np.arange(1, horizon + 1) / season)
-    return seasons + FAR * np.sqrt(seasons)
 
 
 def seasonal_differences(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.prepare.given import Given
-from gatecast.prepare.scale import leeway
+from gatecast.prepare.limits import Limits
 from gatecast.prepare.units import Units
 from gatecast.prepare.waves import waves
 
@@ -44,7 +44,10 @@ class Stretch(NamedTuple):
 
 
 class Stretches:
-    """A panel as stretches; missing values are read as the last known and never scored."""
+    """A panel as stretches; missing values are read as the last known and never scored.
+
+    `limits`: of paths, in transformed units.
+    """
 
     def __init__(self, given: Given, units: Units, context: int, horizon: int) -> None:
         panel = given.panel
@@ -53,8 +56,9 @@ class Stretches:
         filled = z[np.maximum.accumulate(np.where(np.isfinite(z), np.arange(len(z)), 0))]
         self._z, self._known = torch.from_numpy(filled), torch.from_numpy(np.isfinite(z))
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (panel.indptr[:-1], panel.indptr[1:]))
-        difference = units.difference
-        self._difference = torch.from_numpy(np.where(difference > 1e-9, difference, 1.0))
+        usual = np.where(units.difference > 1e-9, units.difference, 1.0)
+        self.limits = Limits(z, panel.indptr, usual, self.season)
+        self._floor = LEAST_SCALE * torch.from_numpy(usual)
         self._facts = torch.from_numpy(_facts(given, units))
         self._ahead = given.ahead.shape[1]
 
@@ -82,26 +86,13 @@ class Stretches:
         centre = (z[:, recent] * inside[:, recent]).sum(1) / inside[:, recent].sum(1).clamp(min=1)
         mean = (context * known).sum(1) / known.sum(1).clamp(min=1)
         variance = ((context - mean[:, None]) ** 2 * known).sum(1) / known.sum(1).clamp(min=1)
-        scale = torch.maximum(variance.sqrt(), LEAST_SCALE * self._difference[series])
+        scale = torch.maximum(variance.sqrt(), self._floor[series])
         scaled = ((z - centre[:, None]) / scale[:, None]).clamp(-CLIP, CLIP).float() * (at >= lo)
         longer = series[:, None] * self._ahead  # by what is ahead of the series before
         rows = torch.minimum(torch.maximum(at[:, self.season :], lo), hi + self._ahead - 1)
         facts = self._facts[rows + longer]
         there = self._known[torch.minimum(torch.maximum(at, lo), hi - 1)] & inside
         return Stretch(scaled, facts, there[:, self.season :], centre, scale)
-
-    def limits(
-        self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"], horizon: int
-    ) -> tuple[Float64[Tensor, "N K"], Float64[Tensor, "N K"]]:
-        """The lowest and the highest value of every row after `ends` that a path may take, in transformed units.
-
-        n seasons ahead that is the range up to `ends`, widened by n + 5 sqrt(n) mean seasonal differences: as steep a
-        slope as the series has on average, and five deviations of a random walk of such steps.
-        """
-        known = [self._z[first : last + 1] for first, last in zip(self.starts[series], ends, strict=True)]
-        room = self._difference[series][:, None] * torch.from_numpy(leeway(horizon, self.season))
-        lowest, highest = (torch.stack([pick(z) for z in known])[:, None] for pick in (torch.min, torch.max))
-        return lowest - room, highest + room
 
 
 def _facts(given: Given, units: Units) -> Float32[np.ndarray, "rows F"]:

@@ -135,7 +135,7 @@ def forecast(
             crop = crops.take(part, end)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
             y = torch.cat([nets.newest(crop.read.expand(len(nets.skip), *crop.read.shape)) for nets in groups])
-            low, high = (each[..., None] for each in crops.limits(part, end))
+            low, high = (each[..., None] for each in crops.limits.at(part, end, crops.sizes.horizon))
             found.append((y.sort(dim=3).values.double() * scale + centre).clamp(low, high))
     return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]
 

@@ -167,7 +167,7 @@ class SamplingForecaster(GlobalMethod):
         shares = [len(each) for each in np.array_split(np.arange(self.drawing.paths), len(self.nets_))]
         for part, rows in zip(series.split(size), ends.split(size), strict=True):
             batch = stretches.take(part, rows, self.h)
-            limits = stretches.limits(part, rows, self.h)
+            limits = stretches.limits.at(part, rows, self.h)
             drawn = [
                 sample(net, batch, limits, stretches, count, generator)
                 for net, count in zip(self.nets_, shares, strict=True)

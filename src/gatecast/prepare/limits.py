@@ -1,0 +1,48 @@
+"""How far a forecast may leave what is known of its series, so that no wild network or draw outweighs all others."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+FAR = 5.0
+"""A forecast may leave the known range by so many deviations of a random walk, beside a steady slope."""
+
+
+class Limits:
+    """Of values z of many series, NaN where one is missing; `usual`: the mean seasonal difference of every series."""
+
+    def __init__(
+        self,
+        z: Float64[np.ndarray, "rows"],
+        indptr: Int64[np.ndarray, "pointers"],
+        usual: Float64[np.ndarray, "S"],
+        season: int,
+    ) -> None:
+        self._range, self._usual, self._season = torch.from_numpy(_ranges(z, indptr)), torch.from_numpy(usual), season
+
+    def at(
+        self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"], horizon: int
+    ) -> tuple[Float64[Tensor, "N K"], Float64[Tensor, "N K"]]:
+        """The lowest and the highest value that a forecast of every step after the flat rows `ends` may take.
+
+        n seasons ahead that is the range up to `ends`, widened by n + 5 sqrt(n) mean seasonal differences: as steep a
+        slope as the series has on average, and five deviations of a random walk of such steps.
+        """
+        seasons = torch.ceil(torch.arange(1, horizon + 1, dtype=torch.float64) / self._season)
+        room = self._usual[series][:, None] * (seasons + FAR * seasons.sqrt())
+        low, high = self._range[ends].split(1, dim=1)
+        return low - room, high + room
+
+
+def _ranges(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:
+    """The lowest and the highest value of every series up to every row; 0 before its first."""
+    found = np.empty((len(z), 2))
+    for start, stop in pairwise(indptr.tolist()):
+        for side, keep in enumerate((np.fmin, np.fmax)):
+            keep.accumulate(z[start:stop], out=found[start:stop, side])
+    return np.nan_to_num(found)
