@@ -2,6 +2,7 @@
 
 GatecastError
 ├── DataError        the data cannot be used as they are (file, row and column are named)
+│   └── ConflictError    an observation contradicts what is already known
 ├── SpecError        a model, option or name is not understood
 ├── FitError         training cannot start, or cannot go on
 ├── ForecastError    this model cannot make that forecast
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
 
 
 class GatecastError(Exception):
@@ -28,6 +31,10 @@ class GatecastError(Exception):
 
 class DataError(GatecastError):
     """The data cannot be used as they are."""
+
+
+class ConflictError(DataError):
+    """An observation contradicts what is already known: it is too late, or another value for the same time."""
 
 
 class SpecError(GatecastError):
@@ -65,3 +72,17 @@ def check_choice(value: str, known: Iterable[str], what: str) -> str:
     if value not in names:
         raise SpecError(f"unknown {what} '{value}'", did_you_mean(value, names))
     return value
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """A module of a package that comes with an extra; SpecError with the install command where it is not installed.
+
+    >>> import_extra("json", "serve").__name__
+    'json'
+    """
+    try:
+        return import_module(module)
+    except ImportError as cause:
+        raise SpecError(
+            f"this needs {module.partition('.')[0]}, which is not installed", f"pip install 'gatecast[{extra}]'"
+        ) from cause

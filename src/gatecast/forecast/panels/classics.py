@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from gatecast.errors import SpecError
+from gatecast.errors import import_extra
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.prepare.fill import last_known
@@ -39,11 +38,8 @@ class Classic(GlobalMethod):
         return Scores(np.zeros((0, self.h, len(QUANTILES))))
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
-        try:
-            models = importlib.import_module("statsforecast.models")
-            engine = importlib.import_module("statsforecast").StatsForecast
-        except ImportError as cause:
-            raise SpecError(f"{self.name} needs statsforecast", "pip install gatecast[classics]") from cause
+        models = import_extra("statsforecast.models", "classics")
+        engine = import_extra("statsforecast", "classics").StatsForecast
         panel = self.panel_
         lengths = np.diff(panel.indptr)
         rows = np.arange(panel.rows) - np.repeat(panel.indptr[:-1], lengths)
