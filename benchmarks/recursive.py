@@ -60,7 +60,7 @@ def main() -> None:
             model = model_of(kind, h, season)
             start = time.perf_counter()
             given, cuts = model.origins_of(data, origins)
-            tables = model.over_origins(given, cuts, PROBABILITIES, refit=False)
+            tables = list(model.once(given, cuts, PROBABILITIES))
             spent = time.perf_counter() - start
             table = pd.concat([pd.DataFrame(each) for each in tables], ignore_index=True)
             scores = {score: float(np.nanmean(each)) for score, each in row_scores(table, model.name).items()}

@@ -75,7 +75,7 @@ def measure_rolling(roll: Roll, who: str) -> dict[str, Any]:
     spread = roll.quantiles and who not in NEURAL
     start = time.perf_counter()
     given, cuts = method.origins_of(frame, roll.origins)
-    tables = method.over_origins(given, cuts, PROBABILITIES if spread else {}, refit=False)
+    tables = list(method.once(given, cuts, PROBABILITIES if spread else {}))
     spent = method.seconds if isinstance(method, Foreign) else time.perf_counter() - start
     table = pd.concat([pd.DataFrame(each).assign(origin=o) for o, each in enumerate(tables)], ignore_index=True)
     known = given.cut(cuts[0].kept).without_empty().panel

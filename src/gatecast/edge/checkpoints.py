@@ -43,12 +43,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove every checkpoint, and the folder if nothing else is in it; drafts of a killed process too."""
-        if not self.folder.is_dir():
-            return
-        for path in (*self.folder.glob(f"*.{KIND}"), *self.folder.glob(f".*.{KIND}.*.part")):
-            path.unlink()
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        container.clear(self.folder, KIND)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.{KIND}"

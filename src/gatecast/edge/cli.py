@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gatecast.edge import cli_saved
-from gatecast.edge.options import COMMAND_LINE, Beside, Layout, Network, Session, Source, expanded, option
+from gatecast.edge.options import COMMAND_LINE, Beside, Engine, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
 
@@ -84,7 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        return _complain("interrupted", "after `run -o DIR`, --resume goes on from here", INTERRUPTED)
+        return _complain(
+            "interrupted", "after `run` or `backtest` with -o DIR, --resume goes on from here", INTERRUPTED
+        )
     return code or 0
 
 
@@ -164,8 +166,7 @@ def run(
     Without a FILE: the bundled IBM prices. Without models: auto, lstm:32 and gru:32. A file of several series is
     judged by one model of them all, as `gatecast backtest` does it, unless models are named.
     """
-    if resume and output is None:
-        raise SpecError("--resume needs the folder of the run that was cut", "add -o DIR")
+    _check_resume(resume, output)
     from gatecast.edge import console, exports, inputs, jobs, panel_jobs
     from gatecast.edge.progress import following
     from gatecast.judge.leaderboard import leaderboard
@@ -176,7 +177,7 @@ def run(
     panel, usual = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
     if len(panel) > 1 and not model and not preset:
         job = panel_jobs.Job(panel, {"h": horizon_from(panel, test_from), "season": season}, Origins())
-        _judge_panel(job, output, session)
+        _judge_panel(job, output, session, resume)
         return
     start = test_from or usual
     findings = jobs.found(panel, start, season)
@@ -257,15 +258,19 @@ def backtest(
     no_refit: Annotated[bool, option("Learn once, before the first origin.", "--no-refit")] = False,
     rivals: Annotated[str | None, option("More models: AutoETS, AutoTheta, AutoARIMA.", metavar="A,B")] = None,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
-    jobs: Annotated[int, typer.Option(help="Origins that are worked on at once.", metavar="N", min=1)] = 1,
     beside: Beside,
+    engine: Engine,
     output: Annotated[
         Path | None, option("Write report.html, forecasts.csv, scores.csv and metrics.json here.", "-o", metavar="DIR")
     ] = None,
+    resume: Annotated[
+        bool, option("Go on from the finished origins in DIR of a run that was cut.", "--resume")
+    ] = False,
     layout: Layout,
     session: Session,
 ) -> None:
     """Forecast from rolling origins and score the global model beside baselines: MASE, CRPS, coverage, and verdicts."""
+    _check_resume(resume, output)
     from gatecast.edge import panel_jobs
     from gatecast.edge.jobs import use_threads
     from gatecast.edge.options import names
@@ -274,17 +279,22 @@ def backtest(
     use_threads(session.threads)
     panel, _ = panel_jobs.open_panel(file, source, layout)
     settings = {"h": h or horizon_from(panel, None), "season": season, **beside.columns}
-    options = {"beside": names(rivals), "n_jobs": jobs, "static_df": panel_jobs.frame_of(beside.static)}
-    job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options)
-    _judge_panel(job, output, session)
+    options = {"beside": names(rivals), "static_df": panel_jobs.frame_of(beside.static)}
+    job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options, engine)
+    _judge_panel(job, output, session, resume)
 
 
-def _judge_panel(job: panel_jobs.Job, output: Path | None, session: Session) -> None:
+def _check_resume(resume: bool, output: Path | None) -> None:
+    if resume and output is None:
+        raise SpecError("--resume needs the folder of the run that was cut", "add -o DIR")
+
+
+def _judge_panel(job: panel_jobs.Job, output: Path | None, session: Session, resume: bool) -> None:
     """Run a backtest and show what was found."""
     from gatecast.edge import console, panel_jobs
     from gatecast.edge.exports import backtest_json
 
-    found = panel_jobs.run_backtest(job, session.quiet)
+    found = panel_jobs.run_backtest(job, session.quiet, output, resume)
     if session.json:
         session.note(list(found.told))
     else:

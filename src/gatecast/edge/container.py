@@ -50,6 +50,16 @@ def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     return tensors, facts
 
 
+def clear(folder: Path, kind: str) -> None:
+    """Remove every file of this `kind`, and the folder if nothing else is in it; drafts of a killed process too."""
+    if not folder.is_dir():
+        return
+    for path in (*folder.glob(f"*.{kind}"), *folder.glob(f".*.{kind}.*.part")):
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 _AGAIN = "save it again, or restore it from a copy"
 
 

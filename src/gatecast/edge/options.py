@@ -95,6 +95,19 @@ class Beside:
         return {name: names(text) for name, text in (("past", self.past), ("future", self.future))}
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where tasks run that do not depend on each other."""
+
+    jobs: Annotated[
+        Whole, option("Tasks that are worked on at once: 1, or with dask and ray all cores.", metavar="N", least=1)
+    ] = None
+    engine: Annotated[Text, option("Who runs them: local (the default), dask or ray.", metavar="NAME")] = None
+    address: Annotated[
+        Text, option("A running cluster of that engine, such as tcp://host:8786; else one here.", metavar="URL")
+    ] = None
+
+
 def names(text: str | None) -> tuple[str, ...]:
     """Names from a list separated by commas.
 

@@ -8,19 +8,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import joblib
 import pandas as pd
 
 from gatecast.data.datasets import SYNTHETIC
 from gatecast.data.frames import read_frame_file
 from gatecast.data.panel import Panel
 from gatecast.edge.cells import frame_csv
+from gatecast.edge.engines import working
 from gatecast.edge.exports import backtest_json
+from gatecast.edge.folds import Folds
 from gatecast.edge.inputs import open_series
-from gatecast.edge.options import Layout, Network, Source
+from gatecast.edge.options import Engine, Layout, Network, Source
 from gatecast.edge.progress import counting
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.kept import Following
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.plan import AUTO
 from gatecast.judge.backtest import Backtest, backtest
@@ -28,15 +30,18 @@ from gatecast.prepare.split import Origins
 from gatecast.show.files import write_atomic
 from gatecast.show.panel_report import panel_report
 
+FOLDS = "folds"
+
 
 class Job(NamedTuple):
-    """A backtest to run: `settings` of the model, `options`: rivals, facts and how many origins at once."""
+    """A backtest to run: `settings` of the model, `options`: rivals and facts, and where its tasks run."""
 
     panel: Panel
     settings: dict[str, Any]
     origins: Origins
     refit: bool = True
     options: Mapping[str, Any] = MappingProxyType({})
+    engine: Engine = Engine()
 
 
 class Asked(NamedTuple):
@@ -83,21 +88,27 @@ def frame_of(file: str | None) -> pd.DataFrame | None:
     return read_frame_file(Path(file)) if file else None
 
 
-def run_backtest(job: Job, quiet: bool) -> Backtest:
-    """A backtest with a bar on stderr."""
-    options = dict(job.options)
-    model = GlobalForecaster(**job.settings)
-    with joblib.parallel_config(n_jobs=options.pop("n_jobs", 1)), counting(quiet) as watch:
-        return backtest(model, job.panel, job.origins, refit=job.refit, watch=watch, **options)
+def run_backtest(job: Job, quiet: bool, folder: Path | None = None, resume: bool = False) -> Backtest:
+    """A backtest with a bar on stderr; finished origins are kept in the folder, if there is one, until all is written.
+
+    With `resume` those of a run that was cut are taken as they are.
+    """
+    model, store = GlobalForecaster(**job.settings), Folds(folder / FOLDS) if folder else None
+    if store and not resume:
+        store.clear()
+    with working(job.engine), counting(quiet) as tick:
+        watch = Following(tick, store) if store else Following(tick)
+        return backtest(model, job.panel, job.origins, refit=job.refit, watch=watch, **job.options)
 
 
 def write_backtest(found: Backtest, folder: Path, command: str) -> None:
-    """forecasts.csv, scores.csv, metrics.json and report.html."""
+    """forecasts.csv, scores.csv, metrics.json and report.html; then the finished origins are dropped."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "forecasts.csv", frame_csv(found.frame).encode())
     write_atomic(folder / "scores.csv", frame_csv(found.scores(["unique_id", "cutoff"])).encode())
     write_atomic(folder / "metrics.json", backtest_json(found).encode())
     panel_report(found, folder / "report.html", command)
+    Folds(folder / FOLDS).clear()
 
 
 def _figures(name: str, text: str) -> list[float]:

@@ -12,11 +12,11 @@ from jaxtyping import Float64
 
 from gatecast.data.panel import Panel
 from gatecast.forecast.panels.baselines import global_method
-from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.kept import Following
+from gatecast.forecast.panels.method import GlobalMethod, over_origins
 from gatecast.judge.blocks import Coverage, block_length, block_means, coverages_of, overlap_of
 from gatecast.judge.panel_scores import PROBABILITIES, SCORES, row_scores
 from gatecast.prepare.split import Origins
-from gatecast.train.lockstep import Tick
 
 BASELINES = ("seasonal_naive", "drift", "global_ridge")
 YARDSTICK = "seasonal_naive"
@@ -130,29 +130,31 @@ def backtest(
     beside: Sequence[str] = (),
     refit: bool = True,
     static_df: Any = None,
-    watch: Tick | None = None,
+    watch: Following | None = None,
 ) -> Backtest:
     """Judge a model of a panel at rolling origins beside seasonal naive, drift and the global ridge.
 
     `beside`: more models, such as "AutoETS", "AutoTheta" or "AutoARIMA" (`pip install gatecast[classics]`). All take
     horizon, season and columns from `model`, which stays as it is. With `refit` everything that is learned or decided
-    is learned anew at every origin. Folds run in parallel under `joblib.parallel_config(n_jobs=...)`.
+    is learned anew at every origin, and every origin of every model is a task of its own for joblib: in parallel under
+    `joblib.parallel_config(n_jobs=...)`, on other machines with a backend such as "dask" or "ray". `watch` says who
+    follows, and where finished origins are kept.
 
     >>> from gatecast.data.synthetic import sine
     >>> found = backtest(global_method("drift", 4), sine(80, period=8), Origins(3))
     >>> list(found.models), found.frame["origin"].nunique()
     (['drift', 'seasonal_naive', 'global_ridge'], 3)
     """
-    chosen, watch = origins or Origins(), watch or Tick()
+    chosen, watch = origins or Origins(), watch or Following()
     names = dict.fromkeys([*beside, *BASELINES])
     settings = {"season": model.season, **model.covariates.named()}
     methods = [model, *(global_method(name, model.h, **settings) for name in names if name != model.name)]
     given, cuts = model.origins_of(data, chosen, static_df)
-    watch.begin("backtest", len(methods) * len(cuts))
-    tables = []
-    for method in methods:
-        found = method.unfitted().over_origins(given, cuts, PROBABILITIES, refit, watch)
-        tables.append(pd.concat([pd.DataFrame(t).assign(origin=o) for o, t in enumerate(found)], ignore_index=True))
+    watch.tick.begin("backtest", len(methods) * len(cuts))
+    tables = [
+        pd.concat([pd.DataFrame(table).assign(origin=o) for o, table in enumerate(found)], ignore_index=True)
+        for found in over_origins(methods, given, cuts, PROBABILITIES, refit, watch)
+    ]
     step = np.arange(len(tables[0])) % model.h + 1
     models = tuple(method.name for method in methods)
     frame = tables[0][["unique_id", "ds", "cutoff", "origin"]].assign(step=step, y=tables[0]["y"])

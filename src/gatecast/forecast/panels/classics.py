@@ -30,9 +30,9 @@ class Classic(GlobalMethod):
         super().__init__(h, **settings)
         self.name = model
 
-    def unfitted(self) -> Classic:
-        """The same model before it learned."""
-        return Classic(self.h, model=self.name, season=self.season, **self.covariates.named())
+    def settings(self) -> dict[str, Any]:
+        """What the model was told, beside its horizon."""
+        return {"model": self.name, **super().settings()}
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
         return Scores(np.zeros((0, self.h, len(QUANTILES))))

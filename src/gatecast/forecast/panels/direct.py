@@ -76,10 +76,9 @@ class GlobalForecaster(GlobalMethod):
         """
         return cls(h, freq=freq, **settings)
 
-    def unfitted(self) -> GlobalForecaster:
-        """A model of the same settings that has not learned anything."""
-        settings = {"season": self.season, **self.covariates.named()}
-        return type(self)(self.h, without=self.ingredients.off, freq=self.freq, **settings)
+    def settings(self) -> dict[str, Any]:
+        """What the model was told, beside its horizon."""
+        return {"without": self.ingredients.off, "freq": self.freq, **super().settings()}
 
     def rules(self) -> str:
         """What follows from the frequency (without one, from the calendar that was fitted), and why, one rule to a

@@ -5,27 +5,28 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import narwhals as nw
 import numpy as np
 from jaxtyping import Float64, Shaped
-from joblib import Parallel, delayed
 
 from gatecast.data.calendar import Calendar, Times
 from gatecast.data.panel import Panel
 from gatecast.errors import ForecastError, SpecError
 from gatecast.forecast.panels.bands import Scores, probabilities
 from gatecast.forecast.panels.covariates import Covariates, agreeing, on_calendar
+from gatecast.forecast.panels.kept import Columns, Following, Nowhere, data_key, part_key
 from gatecast.forecast.panels.statics import Statics
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
+from gatecast.train.farm import as_they_end
 from gatecast.train.lockstep import MEDIAN, Tick
 
 Numbers = Sequence[float | int] | float | int
 Scale = Float64[np.ndarray, "V"]
-Columns = dict[str, Shaped[np.ndarray, "rows"]]
 M = TypeVar("M", bound="GlobalMethod")
 
 
@@ -151,7 +152,7 @@ class GlobalMethod:
         wanted = probabilities(_numbers(level), ())
         step = None if step_size is None else _whole("step_size", step_size)
         given, cuts = self.origins_of(data, Origins(_whole("n_windows", n_windows), step, by), static_df)
-        tables = self.unfitted().over_origins(given, cuts, wanted, refit)
+        (tables,) = over_origins([self], given, cuts, wanted, refit)
         whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if name != "scale"}
         return self._frame(whole, _kind(data, self.covariates.id or "unique_id"))
 
@@ -160,31 +161,9 @@ class GlobalMethod:
         given = self._given(data, self.covariates.statics(static_df))
         return given, origins(given.panel, self.h, wanted)
 
-    def over_origins(
-        self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float], refit: bool, watch: Tick | None = None
-    ) -> list[Columns]:
-        """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
-        measured by. The model itself learns only where nothing is learned anew."""
-        found: list[Columns] = []
-        for table in self._anew(given, cuts, wanted) if refit else self._once(given, cuts, wanted):
-            found.append(table)
-            if watch:
-                watch.step()
-        return found
-
-    def _anew(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
-        """Every origin with a model of its own."""
-        tables: Iterator[Columns] = Parallel(return_as="generator")(
-            delayed(self._fold)(given, cut, wanted) for cut in cuts
-        )
-        return tables
-
-    def _fold(self, given: Given, cut: Cut, wanted: dict[str, float]) -> Columns:
-        model = self.unfitted()
-        return next(model._once(given, [cut], wanted))
-
-    def _once(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
-        """Learn at the first origin, and forecast from each."""
+    def once(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
+        """Learn at the first origin, and forecast from each: judged series, `cutoff`, `y`, and what errors are
+        measured by, `scale`."""
         self._learn_all(given.cut(cuts[0].kept).without_empty(), 0, 2, Tick())
         for cut, (paths, scale) in zip(cuts, self._later(given, cuts), strict=True):
             ids = np.array(given.panel.ids)[cut.judged]
@@ -207,9 +186,13 @@ class GlobalMethod:
         """The rows that were learned from."""
         return self.fitted().panel
 
+    def settings(self) -> dict[str, Any]:
+        """What the model was told, beside its horizon: plain values and dataclasses of them."""
+        return {"season": self.season, **self.covariates.named()}
+
     def unfitted(self: M) -> M:
         """A model of the same settings that has not learned anything."""
-        return type(self)(self.h, season=self.season, **self.covariates.named())
+        return type(self)(self.h, **self.settings())
 
     # -- what subclasses do -------------------------------------------------------------------------------------------
 
@@ -283,6 +266,59 @@ class GlobalMethod:
         if numbered:
             columns[names["unique_id"]] = columns[names["unique_id"]].astype(np.int64)
         return nw.from_dict(columns, backend=backend).to_native()
+
+
+class Share(NamedTuple):
+    """A model's share of a backtest: the origins that it learns once for, the first of them."""
+
+    method: GlobalMethod
+    cuts: tuple[Cut, ...]
+
+    def key(self, data: str, wanted: dict[str, float]) -> str:
+        """What this share depends on."""
+        method = self.method
+        kind = f"{type(method).__module__}.{type(method).__qualname__} {method.name}"
+        return part_key((kind, method.h, method.settings()), data, self.cuts, wanted)
+
+
+def over_origins(
+    methods: Sequence[GlobalMethod],
+    given: Given,
+    cuts: Sequence[Cut],
+    wanted: dict[str, float],
+    refit: bool,
+    watch: Following | None = None,
+) -> list[list[Columns]]:
+    """For every method one table for every origin; the methods stay as they are.
+
+    With `refit` each origin of each method is a task of its own for joblib, else each method is one. A task that is
+    kept from an earlier run is not run again.
+    """
+    watch = watch or Following()
+    groups = [(cut,) for cut in cuts] if refit else [tuple(cuts)]
+    shares = [Share(method.unfitted(), group) for method in methods for group in groups]
+    keeps = not isinstance(watch.kept, Nowhere)
+    data = data_key(given) if keeps else ""
+    keys = [share.key(data, wanted) if keeps else "" for share in shares]
+    found = {n: tables for n, key in enumerate(keys) if (tables := watch.kept.read(key)) is not None}
+    for tables in found.values():
+        _count(watch.tick, len(tables))
+    left = [n for n in range(len(shares)) if n not in found]
+    for place, tables in as_they_end(partial(_learned, given, wanted), [shares[n] for n in left]):
+        watch.kept.write(keys[left[place]], tables)
+        found[left[place]] = tables
+        _count(watch.tick, len(tables))
+    of = len(groups)
+    return [[table for n in range(m * of, (m + 1) * of) for table in found[n]] for m in range(len(methods))]
+
+
+def _learned(given: Given, wanted: dict[str, float], share: Share) -> list[Columns]:
+    return list(share.method.unfitted().once(given, share.cuts, wanted))
+
+
+def _count(tick: Tick, steps: int) -> None:
+    for _ in range(steps):
+        tick.step()
 
 
 def _whole(name: str, value: Any) -> int:

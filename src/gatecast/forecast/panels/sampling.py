@@ -77,10 +77,9 @@ class SamplingForecaster(GlobalMethod):
         if self.covariates.past:
             raise SpecError("past columns end where a free run begins", "give them to a GlobalForecaster")
 
-    def unfitted(self) -> SamplingForecaster:
-        """A model of the same settings that has not learned anything."""
-        names = self.covariates.named()
-        return type(self)(self.h, drawing=self.drawing, season=self.season, **names)
+    def settings(self) -> dict[str, Any]:
+        """What the model was told, beside its horizon."""
+        return {"drawing": self.drawing, **super().settings()}
 
     def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
         """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
