@@ -72,13 +72,19 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
-    tensors = {
-        f"net.{n}.{name}": weight.numpy()
-        for n, net in enumerate(model.nets_)
-        for name, weight in net.state_dict().items()
-    }
+    tensors = _weights(model.nets_)
     drawing, log = asdict(model.drawing), model.units_.transform.log
     return tensors, {"drawing": drawing, "log": log, "context": model.context_, "seed": model.seed_}
+
+
+def _weights(nets: Sequence[nn.Module]) -> Tensors:
+    return {f"net.{n}.{name}": weight.numpy() for n, net in enumerate(nets) for name, weight in net.state_dict().items()}
+
+
+def _pack_sequence(model: SequenceForecaster) -> tuple[Tensors, dict[str, Any]]:
+    reading = model.reading_
+    facts = {"spec": model.spec, "members": model.members, "log": reading.log, "lags": list(reading.lags)}
+    return {**_weights(model.nets_), "spread": reading.spread}, {**facts, "rules": list(model.rules_)}
 
 
 def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalMethod:
@@ -137,6 +143,24 @@ def _sampling(given: Given, settings: dict[str, Any], tensors: Tensors, facts: d
     model.seed_ = int(facts["seed"])
     model.nets_ = tuple(_student(model.drawing.cell, tensors, f"net.{n}.") for n in range(model.drawing.networks))
     return model
+
+
+def _sequence(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> SequenceForecaster:
+    model = SequenceForecaster(facts["h"], facts["spec"], members=facts["members"], **settings)
+    lags, spread = tuple(map(int, facts["lags"])), tensors["spread"]
+    if len(spread) != given.past + given.known or not 0 < min(lags) <= max(lags) <= MOST or model.members > MOST:
+        raise ValueError(f"lags {lags}, {len(spread)} covariates, {model.members} members")
+    model.reading_ = Reading(bool(facts["log"]), lags, model.h, given.past, given.known, spread)
+    read, chosen, looked, intervals = map(str, facts["rules"])
+    model.rules_ = (read, chosen, looked, intervals)
+    stacks = model.stacks * model.members
+    model.nets_ = tuple(_forked(stack, tensors, f"net.{n}.", given) for n, stack in enumerate(stacks))
+    return model
+
+
+def _forked(stack: StackSpec, tensors: Tensors, prefix: str) -> SequenceNet:
+    """A sequence network whose shape is that of the file's own tensors."""
+    own = {name.removeprefix(prefix): torch.from_numpy(t) for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _student(cell: str, tensors: Tensors, prefix: str) -> StudentNet:

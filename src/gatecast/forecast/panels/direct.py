@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.data.calendar import calendar_of
-from gatecast.errors import DataError
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Judged, Part, judge, median, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
@@ -19,6 +18,7 @@ from gatecast.forecast.panels.rules import against_rival, candidates_for, ingred
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
+from gatecast.prepare.units import check_sign
 from gatecast.train.lockstep import Tick
 
 RIVAL_SHARE = 1.0
@@ -126,10 +126,7 @@ class GlobalForecaster(GlobalMethod):
 
     def _onto(self, given: Given) -> GlobalForecaster:
         log = any(part.units.transform.log for part in self.parts_) or (self.free_ and self.free_.log)
-        if log and (given.panel.values[:, 0] < 0).any():
-            raise DataError(
-                f"{given.panel.source} has negative values, and the model learned positive ones", "fit again"
-            )
+        check_sign(given.panel, bool(log))
         model = super()._onto(given)
         model.parts_ = tuple(part.over(given) for part in self.parts_)
         model.free_ = self.free_ and self.free_.onto(given)
