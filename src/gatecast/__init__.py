@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gatecast.forecast.forecaster import Forecaster
     from gatecast.forecast.panels.direct import GlobalForecaster
     from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
+    from gatecast.forecast.panels.sequence import SequenceForecaster
     from gatecast.forecast.plan import Recipe
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
@@ -46,6 +47,7 @@ __all__ = [
     "Recipe",
     "Ridge",
     "SamplingForecaster",
+    "SequenceForecaster",
     "SpecError",
     "Training",
     "backtest",
@@ -71,6 +73,7 @@ _HOMES = {
     "GlobalForecaster": "forecast.panels.direct",
     "SamplingForecaster": "forecast.panels.sampling",
     "Drawing": "forecast.panels.sampling",
+    "SequenceForecaster": "forecast.panels.sequence",
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",

@@ -66,7 +66,7 @@ def one_way(spec: StackSpec) -> StackSpec:
 
 
 class SequenceNet(nn.Module):
-    """One network; SpecError for a bidirectional layer.
+    """One network; SpecError for a bidirectional layer. Without a generator its weights are to be loaded.
 
     >>> from gatecast.nn.spec import parse
     >>> net = SequenceNet(parse("lstm:8-gru:4")[0], Shape(3, 0, 2, 7), torch.Generator().manual_seed(0))
@@ -75,7 +75,7 @@ class SequenceNet(nn.Module):
     (torch.Size([5, 6, 2, 7]), torch.Size([5, 12]))
     """
 
-    def __init__(self, spec: StackSpec, shape: Shape, generator: torch.Generator) -> None:
+    def __init__(self, spec: StackSpec, shape: Shape, generator: torch.Generator | None) -> None:
         super().__init__()
         one_way(spec)
         self.spec, self.shape = spec, shape
@@ -87,7 +87,8 @@ class SequenceNet(nn.Module):
         self.out = nn.Parameter(torch.zeros(widths[-1], shape.steps * shape.quantiles))
         self.skip = nn.Parameter(torch.zeros(shape.inputs + shape.more, shape.steps))
         self.bias = nn.Parameter(torch.zeros(shape.steps * shape.quantiles))
-        initialise(self, "keras", generator)
+        if generator:
+            initialise(self, "keras", generator)
 
     def start_at(self, weight: Float32[Tensor, "D K"], bias: Float32[Tensor, "K Q"]) -> None:
         """Start as this linear forecast."""

@@ -55,7 +55,7 @@ class Running:
     """
 
     def __init__(self, series: int, columns: int, season: int, reach: int) -> None:
-        self.depth, self.memory = reach + 1, max(MEMORY, SEASONS * season)
+        self.depth, self.memory = reach + 1, float(max(MEMORY, SEASONS * season))
         self.kept = {name: np.zeros(series) for name in SCALARS}
         self.kept["newest"] = np.full(series, np.nan)
         for name in ("last", "seen", "centre"):

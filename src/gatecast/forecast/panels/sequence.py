@@ -22,7 +22,7 @@ from gatecast.prepare.split import Cut
 from gatecast.prepare.units import check_sign
 from gatecast.train.lockstep import Tick
 
-MEMBERS = 4
+SEQUENCE, MEMBERS = "lstm:32", 4
 
 
 class SequenceForecaster(GlobalMethod):
@@ -46,7 +46,7 @@ class SequenceForecaster(GlobalMethod):
     name = "Gatecast-sequence"
 
     def __init__(
-        self, h: SupportsIndex, spec: str = "lstm:32", *, members: SupportsIndex = MEMBERS, **settings: Any
+        self, h: SupportsIndex, spec: str = SEQUENCE, *, members: SupportsIndex = MEMBERS, **settings: Any
     ) -> None:
         super().__init__(h, **settings)
         self.spec, self.members = spec, whole("members", members)
