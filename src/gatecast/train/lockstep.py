@@ -78,38 +78,61 @@ def train_lockstep(
     looks: tuple[int, ...],
     tick: Tick | None = None,
 ) -> Iterator[int]:
-    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold their averaged weights.
-
-    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
-    """
-    slow = {nets.skip}
-    groups = [
-        {"params": [p for p in nets.parameters() if p not in slow], "share": 1.0},
-        {"params": [p for p in nets.parameters() if p in slow], "share": schedule.skip},
-    ]
-    optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
-    moving: list[Tensor] = list(nets.parameters())
-    average = [p.detach().clone() for p in moving]
-    sampler, members = Sampler(crops, generator), len(nets.skip)
+    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold their averaged weights."""
+    learner, sampler, members = Learner(nets, schedule), Sampler(crops, generator), len(nets.skip)
     for step in range(looks[-1]):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * group["share"] * schedule.factor(step)
-        optimiser.zero_grad()
+        learner.begin(step)
         batch = crops.take(*sampler.draw(members * schedule.batch))
         loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes).backward()
-        torch.nn.utils.clip_grad_norm_(moving, schedule.clip * members, foreach=True)
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
+        learner.end(step)
         if tick:
             tick.step()
         if step + 1 in looks:
-            with _holding(moving, average):
+            with _holding(learner.moving, learner.average):
                 yield step + 1
 
 
+class Learner:
+    """The optimiser of one group of networks, and the moving average of its weights.
+
+    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
+    """
+
+    def __init__(self, nets: Corrections, schedule: Schedule) -> None:
+        slow = {nets.skip}
+        groups = [
+            {"params": [p for p in nets.parameters() if p not in slow], "share": 1.0},
+            {"params": [p for p in nets.parameters() if p in slow], "share": schedule.skip},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
+        self.moving: list[Tensor] = list(nets.parameters())
+        self.average = [p.detach().clone() for p in self.moving]
+        self._schedule, self._members = schedule, len(nets.skip)
+
+    def begin(self, step: int) -> None:
+        """The rate of this step, counted from 0, and no gradient."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._schedule.rate * group["share"] * self._schedule.factor(step)
+        self.optimiser.zero_grad()
+
+    def end(self, step: int) -> None:
+        """Move the weights along their gradients, and the average after them."""
+        torch.nn.utils.clip_grad_norm_(self.moving, self._schedule.clip * self._members, foreach=True)
+        self.optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.moving, 1 - min(self._schedule.average, (step + 1) / (step + 10)))
+
+
 def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tensor, ""]:
-    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks.
+    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks."""
+    off, count = loss_sums(y, crop, sizes)
+    return (off / count.clamp(min=1)).sum()
+
+
+def loss_sums(
+    y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes
+) -> tuple[Float[Tensor, "E"], Float[Tensor, "E"]]:
+    """Of every network the sum of its pinball losses, averaged over quantiles, and how many targets were scored.
 
     Twice max(q e, (q - 1) e) for an error e = target - y: the absolute error at the median (Koenker & Bassett 1978).
     """
@@ -120,7 +143,7 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
     error = target[..., None] - y
     lean = 2 * torch.tensor(QUANTILES) - 1
     off = ((error.abs() + lean * error) * scored[..., None]).sum(dim=(1, 2, 3)).mean(dim=1)
-    return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
+    return off, scored.sum(dim=(1, 2, 3))
 
 
 def forecast(

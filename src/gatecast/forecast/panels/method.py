@@ -87,7 +87,7 @@ class GlobalMethod:
         if val_size not in (None, self.h, 2 * self.h):
             raise SpecError(f"val_size={val_size}, expected {self.h} or {2 * self.h}: one horizon or two")
         self.static_ = self.covariates.statics(static_df)
-        given = self._given(data, self.static_)
+        given = self.given_of(data, self.static_)
         self._kind = _kind(data, self.covariates.id or "unique_id")
         self._learn_all(given, seed, 2 if val_size is None else val_size // self.h, watch or Tick())
         return self
@@ -157,7 +157,7 @@ class GlobalMethod:
 
     def origins_of(self, data: Any, wanted: Origins, static_df: Any = None) -> tuple[Given, tuple[Cut, ...]]:
         """What `data` say, and the origins that were asked for."""
-        given = self._given(data, self.covariates.statics(static_df))
+        given = self.given_of(data, self.covariates.statics(static_df))
         return given, origins(given.panel, self.h, wanted)
 
     def over_origins(
@@ -240,7 +240,7 @@ class GlobalMethod:
         self.given_ = given
         self.scores_ = self._learn(given, seed, horizons, tick)
 
-    def _given(self, data: Any, static: Statics) -> Given:
+    def given_of(self, data: Any, static: Statics) -> Given:
         """What `data` say to learn from."""
         panel = self.covariates.panel(data, self.season)
         return self.covariates.given(agreeing(panel, self.calendar) if self.calendar else panel, self.h, static)
