@@ -15,19 +15,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float64, Int64, Shaped
+from jaxtyping import Float64, Int64, Shaped
 
 from gatecast.data.calendar import Calendar, Times, panel_calendar
-from gatecast.data.panel import Panel, time_text
+from gatecast.data.panel import Panel
+from gatecast.data.parquet import NAMES, check_apart, files_of, row_groups, runs, series_in, times_of, values_of
 from gatecast.errors import DataError
 
-NAMES = ("unique_id", "ds", "y")
-AT_ONCE = 131_072
-"""Rows that are checked at once."""
 OPEN_FILES = 32
 """Files that are kept open."""
 CACHE_ROWS = 500_000
@@ -75,8 +71,10 @@ class Block:
 def together(blocks: Sequence[Block]) -> Block:
     """The series of all blocks, one after another."""
     lengths = [np.diff(block.indptr) for block in blocks]
-    flat = [np.concatenate([getattr(block, name) for block in blocks]) for name in ("ids", "times", "values")]
-    return Block(*flat, _pointers(np.concatenate(lengths)))
+    ids, times, values = (
+        np.concatenate([getattr(block, name) for block in blocks]) for name in ("ids", "times", "values")
+    )
+    return Block(ids, times, values, _pointers(np.concatenate(lengths)))
 
 
 class Index(NamedTuple):
@@ -92,18 +90,18 @@ class Index(NamedTuple):
 class ParquetPanel:
     """A panel that is larger than memory: one Parquet file, or a folder of them, with the columns `unique_id, ds, y`.
 
-    Memory is taken for a few blocks, whatever the number of series, so row groups should be small: `edge.parquet` writes
-    them so. `rows`, `series`, `groups` count what is there, `read` the row groups that were read since opening. Raises
-    DataError where columns are absent or of another kind, where rows of a series do not stand together or are not in
-    the order of time, and for a series without a value.
+    Memory is taken for a few blocks, whatever the number of series, so row groups should be small: `write_parquet`
+    writes them so. `rows`, `series` and `groups` count what is there, `read` the row groups that were read since.
+    Raises DataError where columns are absent or of another kind, where rows of a series do not stand together or are
+    not in the order of time, and for a series without a value.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.read = Path(path), 0
-        self._files = _files(self.path)
+        self._files = files_of(self.path)
         self._open: OrderedDict[int, pq.ParquetFile] = OrderedDict()
         self._cache: OrderedDict[int, Block] = OrderedDict()
-        counts = [_row_groups(file) for file in self._files]
+        counts = [row_groups(file) for file in self._files]
         self._groups = [(f, g) for f, sizes in enumerate(counts) for g in range(len(sizes))]
         self.index = _index(self._files, _pointers(np.array([n for sizes in counts for n in sizes], dtype=np.int64)))
         self.rows, self.series = int(self.index.rows[-1]), int(self.index.begun.sum())
@@ -179,89 +177,10 @@ def _pointers(lengths: Int64[np.ndarray, "S"]) -> Int64[np.ndarray, "pointers"]:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _files(path: Path) -> list[Path]:
-    """The Parquet files of a folder in the order of their names, or the one file."""
-    if not path.exists():
-        raise DataError(f"there is no file or folder '{path}'", f"relative paths start from {Path.cwd()}")
-    found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not found:
-        raise DataError(f"there is no .parquet file in '{path}'", "name a folder of Parquet files, or one file")
-    return found
-
-
-def _row_groups(path: Path) -> list[int]:
-    """The rows of every row group, once the columns are known to be what they should."""
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_columns(path, file.schema_arrow)
-            return [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-    except (pa.ArrowInvalid, OSError) as cause:
-        raise DataError(f"{path.name} is not a Parquet file that can be read: {cause}") from cause
-
-
-def _check_columns(path: Path, schema: pa.Schema) -> None:
-    kinds = {
-        "unique_id": ("text or whole numbers", lambda t: _is_text(t) or pa.types.is_integer(t)),
-        "ds": (
-            "dates without a time zone, or whole numbers",
-            lambda t: pa.types.is_date(t) or pa.types.is_integer(t) or (pa.types.is_timestamp(t) and t.tz is None),
-        ),
-        "y": ("numbers", lambda t: pa.types.is_integer(t) or pa.types.is_floating(t) or pa.types.is_decimal(t)),
-    }
-    for name, (expected, fits) in kinds.items():
-        if name not in schema.names:
-            raise DataError(
-                f"{path.name} has no column '{name}', but {', '.join(schema.names)}",
-                f"rename its columns to {', '.join(NAMES)}",
-            )
-        kind = schema.field(name).type
-        if not fits(kind):
-            raise DataError(f"{path.name}: column '{name}' holds {kind}, expected {expected}", "write it anew")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or (pa.types.is_dictionary(kind) and _is_text(kind.value_type))
-    )
-
-
-def _runs(column: pa.ChunkedArray | pa.Array) -> tuple[Shaped[np.ndarray, "R"], Int64[np.ndarray, "R"]]:
-    """The names that follow one another, and the row after the last of each."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(whole.type):
-        whole = whole.cast(whole.type.value_type)
-    runs = pc.run_end_encode(whole)
-    return runs.values.to_numpy(zero_copy_only=False), runs.run_ends.to_numpy().astype(np.int64)
-
-
-def _times(column: pa.ChunkedArray | pa.Array) -> Times:
-    """datetime64[ns] or int64."""
-    whole = pa.types.is_integer(column.type)
-    return column.to_numpy(zero_copy_only=False).astype(np.int64 if whole else "datetime64[ns]", copy=False)
-
-
-def _values(column: pa.ChunkedArray | pa.Array) -> Float64[np.ndarray, "rows"]:
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
 def _block(table: pa.Table) -> Block:
     """The series of some rows."""
-    names, ends = _runs(table["unique_id"])
-    return Block(names, _times(table["ds"]).copy(), _values(table["y"]).copy(), np.append(0, ends))
-
-
-# -- the one pass over all rows -------------------------------------------------------------------------------------------
-
-
-class _Open(NamedTuple):
-    """The series whose end has not been seen."""
-
-    name: Any
-    start: int
-    values: int
-    last: Any
+    names, ends = runs(table["unique_id"])
+    return Block(names, times_of(table["ds"]).copy(), values_of(table["y"]).copy(), np.append(0, ends))
 
 
 def _index(files: list[Path], rows: Int64[np.ndarray, "bounds"]) -> Index:
@@ -271,7 +190,7 @@ def _index(files: list[Path], rows: Int64[np.ndarray, "bounds"]) -> Index:
     first = np.full(groups + 1, rows[-1])
     in_order = True
     before: Any = None
-    for names, starts, lengths in _series(files):
+    for names, starts, lengths in series_in(files):
         at = np.searchsorted(rows, starts, side="right") - 1
         np.add.at(begun, at, 1)
         np.add.at(weight, at, _weights(lengths))
@@ -282,95 +201,5 @@ def _index(files: list[Path], rows: Int64[np.ndarray, "bounds"]) -> Index:
     if not rows[-1]:
         raise DataError(f"{files[0].parent.name} has no rows", "expected one row per series and time")
     if not in_order:
-        _check_apart(files)
+        check_apart(files)
     return Index(rows, begun, weight, np.minimum.accumulate(first[::-1])[::-1])
-
-
-def _series(files: list[Path]) -> Iterator[tuple[Shaped[np.ndarray, "n"], Int64[np.ndarray, "n"], Int64[np.ndarray, "n"]]]:
-    """Names, first rows and lengths of the series, as their ends are seen; DataError for rows that cannot be used."""
-    still: _Open | None = None
-    offset, kind = 0, None
-    for path, batch in _batches(files):
-        names, ends = _runs(batch["unique_id"])
-        times, values = _times(batch["ds"]), _values(batch["y"])
-        kind = kind or times.dtype.kind
-        bounds = np.append(0, ends)
-        _check_rows(path, names, times, bounds)
-        if times.dtype.kind != kind:
-            raise DataError(f"{path.name}: 'ds' is of another kind than in {files[0].name}", "write all files alike")
-        starts, known = offset + bounds[:-1], np.add.reduceat(np.isfinite(values), bounds[:-1])
-        if still and still.name == names[0]:
-            if times[0] <= still.last:
-                raise _disorder(path, names[0], times[0])
-            starts[0], known[0] = still.start, known[0] + still.values
-        elif still:
-            _check_known(path, np.array([still.name]), np.array([still.values]))
-            yield np.array([still.name]), np.array([still.start]), np.array([offset - still.start])
-        offset += len(values)
-        still = _Open(names[-1], int(starts[-1]), int(known[-1]), times[-1])
-        if len(names) > 1:
-            _check_known(path, names[:-1], known[:-1])
-            yield names[:-1], starts[:-1], np.diff(starts)
-    if still:
-        _check_known(files[-1], np.array([still.name]), np.array([still.values]))
-        yield np.array([still.name]), np.array([still.start]), np.array([offset - still.start])
-
-
-def _batches(files: list[Path], columns: Sequence[str] = NAMES) -> Iterator[tuple[Path, pa.RecordBatch]]:
-    """All rows, some at a time."""
-    for path in files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
-                if batch.num_rows:
-                    yield path, batch
-
-
-def _check_rows(
-    path: Path, names: Shaped[np.ndarray, "R"], times: Times, bounds: Int64[np.ndarray, "pointers"]
-) -> None:
-    """Raise DataError for a row without a name or a time, and for times that do not rise."""
-    if pd.isna(names).any():
-        raise DataError(f"{path.name}, column 'unique_id': a row without a series name", "name the series of every row")
-    if times.dtype.kind == "M" and np.isnat(times).any():
-        whose = names[np.searchsorted(bounds, int(np.isnat(times).argmax()), side="right") - 1]
-        raise DataError(f"{path.name}, column 'ds': a row of series '{whose}' has no time", "leave the row out")
-    falls = np.append(False, times[1:] <= times[:-1])
-    falls[bounds[:-1]] = False
-    if falls.any():
-        row = int(falls.argmax())
-        raise _disorder(path, names[np.searchsorted(bounds, row, side="right") - 1], times[row])
-
-
-def _disorder(path: Path, name: Any, time: Any) -> DataError:
-    return DataError(
-        f"{path.name}, series '{name}': {time_text(time)} comes after a later time, or twice",
-        "sort the rows by unique_id and ds, one row per time",
-    )
-
-
-def _check_known(path: Path, names: Shaped[np.ndarray, "n"], known: Int64[np.ndarray, "n"]) -> None:
-    if not known.all():
-        raise DataError(f"{path.name}: series '{names[int(known.argmin())]}' has no value", "leave it out")
-
-
-def _check_apart(files: list[Path]) -> None:
-    """Raise DataError where rows of a series stand in several places; 8 bytes for every series are needed for that."""
-
-    def hashes() -> Iterator[tuple[Path, Shaped[np.ndarray, "n"], Shaped[np.ndarray, "n"]]]:
-        before: Any = None
-        for path, batch in _batches(files, NAMES[:1]):
-            names, _ = _runs(batch["unique_id"])
-            names, before = names[int(names[0] == before) :], names[-1]
-            yield path, names, pd.util.hash_array(names)
-
-    everyone = np.sort(np.concatenate([found for _, _, found in hashes()]))
-    twice = np.unique(everyone[1:][everyone[1:] == everyone[:-1]])
-    seen = set()
-    for path, names, found in hashes() if len(twice) else ():
-        for name in names[np.isin(found, twice)]:
-            if name in seen:
-                raise DataError(
-                    f"{path.name}: the rows of series '{name}' do not stand together",
-                    "sort the rows by unique_id and ds before they are written",
-                )
-            seen.add(name)

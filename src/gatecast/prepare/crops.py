@@ -323,9 +323,7 @@ class Sampler:
         return series, anchors_at(self._crops, series, where[1])
 
 
-def anchors_at(
-    crops: Crops, series: Int64[Tensor, "N"], where: Float64[Tensor, "N"]
-) -> Int64[Tensor, "N"]:
+def anchors_at(crops: Crops, series: Int64[Tensor, "N"], where: Float64[Tensor, "N"]) -> Int64[Tensor, "N"]:
     """The flat rows of last anchors that lie this share, from 0 to 1, of the way from the first to the last possible.
 
     Every anchor has a usable window, where the series is long enough for one, and at least one row after it.

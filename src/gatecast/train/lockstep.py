@@ -78,7 +78,7 @@ def train_lockstep(
     looks: tuple[int, ...],
     tick: Tick | None = None,
 ) -> Iterator[int]:
-    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold their averaged weights."""
+    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold averaged weights."""
     learner, sampler, members = Learner(nets, schedule), Sampler(crops, generator), len(nets.skip)
     for step in range(looks[-1]):
         learner.begin(step)
@@ -129,9 +129,7 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
     return (off / count.clamp(min=1)).sum()
 
 
-def loss_sums(
-    y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes
-) -> tuple[Float[Tensor, "E"], Float[Tensor, "E"]]:
+def loss_sums(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> tuple[Float[Tensor, "E"], Float[Tensor, "E"]]:
     """Of every network the sum of its pinball losses, averaged over quantiles, and how many targets were scored.
 
     Twice max(q e, (q - 1) e) for an error e = target - y: the absolute error at the median (Koenker & Bassett 1978).

@@ -22,7 +22,7 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
 
     @property
     def leads(self) -> bool:
@@ -62,16 +62,22 @@ class Team:
 
 @contextmanager
 def team() -> Iterator[Team]:
-    """The team that `torchrun` started this process in (gloo, or nccl where there is CUDA); else a team of one."""
+    """The team that `torchrun` started this process in (gloo, or nccl where there is CUDA); else a team of one.
+
+    A process group that was begun elsewhere is used and left.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team()
         return
+    begun = dist.is_initialized()
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    device = f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu"
+    if not begun:
+        dist.init_process_group("nccl" if cuda else "gloo")
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Team(dist.get_rank(), dist.get_world_size(), device)
     finally:
-        dist.destroy_process_group()
+        if not begun:
+            dist.destroy_process_group()

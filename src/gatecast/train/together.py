@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatecast.errors import FitError
@@ -48,12 +47,13 @@ class _SideBySide(nn.Module):
     def __init__(self, groups: Sequence[Corrections]) -> None:
         super().__init__()
         self.groups = nn.ModuleList(groups)
+        self._members = [len(group.skip) for group in groups]
 
     def forward(self, reads: list[Tensor]) -> list[Tensor]:
         """What each group says to what it reads."""
         return [
-            group(read.view(len(group.skip), -1, *read.shape[1:]))
-            for group, read in zip(self.groups, reads, strict=True)
+            group(read.view(members, -1, *read.shape[1:]))
+            for group, members, read in zip(self.groups, self._members, reads, strict=True)
         ]
 
 

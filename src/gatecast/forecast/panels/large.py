@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gatecast.data.panel import Panel
 from gatecast.data.store import Block, ParquetPanel
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.bands import Scores
-from gatecast.forecast.panels.candidates import Choice, Judged, Part, judge, make_parts
+from gatecast.forecast.panels.candidates import Choice, Judged, judge, make_parts
 from gatecast.forecast.panels.covariates import on_calendar
 from gatecast.forecast.panels.direct import GlobalForecaster, told_of
 from gatecast.forecast.panels.folds import Fold, held_back_folds
@@ -55,10 +54,10 @@ def fit_large(
     `data`: a Parquet file, or a folder of them, of `unique_id, ds, y` (see `ParquetPanel`). A sample of series that
     fits into memory chooses the candidates, gives the linear start and calibrates the intervals; it is what the model
     remembers: give `predict` the data to forecast. No recursive network competes. Every step draws `batch` crops for
-    every network (the rule's number, a multiple of 32), one from each of so many parts of the series. Under `torchrun`
-    the parts are shared by all processes, and each returns the same model. `store` keeps a checkpoint every 50 steps and
-    the loss of every step: a fit that was killed goes on from there with the same numbers. Raises DataError for data that
-    cannot be used, SpecError for a model with covariates.
+    every network (the rule's number, rounded up to a multiple of 32), one from each of so many parts of the series.
+    Under `torchrun` the parts are shared by all processes, and each returns the same model. `store` keeps a checkpoint
+    every 50 steps, and the loss of every step: a fit that was killed goes on from there with the same numbers. Raises
+    DataError for data that cannot be used, SpecError for a model with covariates.
     """
     panel = data if isinstance(data, ParquetPanel) else ParquetPanel(data)
     named = (*model.covariates.past, *model.covariates.future)
