@@ -55,6 +55,10 @@ class Team:
         dist.broadcast(told, 0)
         return told.to(own.device)
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.sum(torch.zeros(1))
+
     def joined(self, module: nn.Module) -> nn.Module:
         """The module, its weights those of the first process and its gradients the mean over all of them."""
         return module if self.size == 1 else DistributedDataParallel(module)
