@@ -1,8 +1,8 @@
 """Memory and time of a large fit by the size of the panel: `python benchmarks/large.py FOLDER [MB ...]`.
 
-Writes synthetic monthly series of 60 values (as `benchmarks/scale.py` makes them) to FOLDER until its files have so many
-megabytes (20, 200, 2000 by default; what is there already is used again), and fits them for 200 steps, each size in a
-process of its own. Delete FOLDER afterwards.
+Writes synthetic monthly series of 60 values (as `benchmarks/scale.py` makes them) to FOLDER until its files have that
+many megabytes (20, 200, 2000 by default; what is there already is used again), and fits them for 200 steps, each size
+in a process of its own. Delete FOLDER afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILE_MB = 50
 
 
 def pieces(first: int, count: int) -> Iterator[Panel]:
-    """So many thousands of series, numbered from `first` on."""
+    """So many series, numbered from `first` on, some at a time."""
     plain = panel(AT_ONCE)
     rng = np.random.default_rng(first)
     for begin in range(first, first + count, AT_ONCE):

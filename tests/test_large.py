@@ -1,5 +1,6 @@
 """Panels on disk: what is read of them, what is drawn from them, and that a large fit is one fit however it is run."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,6 +251,8 @@ def test_a_large_fit_is_an_ordinary_model_also_after_a_cut(short, walks_on_disk,
 def test_what_a_large_fit_cannot_do_is_refused(walks_on_disk, tmp_path, capsys):
     with pytest.raises(SpecError, match="reads the target alone, and the model names price"):
         fit_large(GlobalForecaster(2, future=["price"]), walks_on_disk, steps=1)
+    with pytest.raises(SpecError, match="batch=0, expected at least 1"):
+        fit_large(GlobalForecaster(2), walks_on_disk, steps=1, batch=0)
     assert main(["fit-large", "x", "--h", "2", "--steps", "3", "-o", "m.gatecast", "--resume"]) == 2
     assert "add --checkpoint DIR" in capsys.readouterr().err
 
@@ -286,9 +289,12 @@ def test_two_processes_and_one_that_was_killed_learn_what_one_learns(tmp_path):
     victim.send_signal(signal.SIGKILL)
     victim.communicate(timeout=PATIENCE)
     assert victim.returncode == -signal.SIGKILL and len(curve(tmp_path / "c3")) < 200
+    shutil.copytree(tmp_path / "c3", tmp_path / "c4")
     ended(run(*options, tmp_path / "cut", "--checkpoint", tmp_path / "c3", "--resume"))
     assert (tmp_path / "cut").read_bytes() == (tmp_path / "one").read_bytes()
     np.testing.assert_array_equal(curve(tmp_path / "c3"), curve(tmp_path / "c1"))
+    ended(run(*options, tmp_path / "more", "--checkpoint", tmp_path / "c4", "--resume", processes=2))
+    np.testing.assert_allclose(curve(tmp_path / "c4"), curve(tmp_path / "c1"), rtol=1e-4)
 
 
 PEAK = """

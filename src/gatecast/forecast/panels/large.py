@@ -23,6 +23,7 @@ from gatecast.forecast.panels.candidates import Choice, Judged, judge, make_part
 from gatecast.forecast.panels.covariates import on_calendar
 from gatecast.forecast.panels.direct import GlobalForecaster, told_of
 from gatecast.forecast.panels.folds import Fold, held_back_folds
+from gatecast.forecast.panels.method import counted
 from gatecast.forecast.panels.rules import GROUPS, Candidate, batch_for, candidates_for, members_for, sizes_for
 from gatecast.prepare.crops import Crop, Crops
 from gatecast.prepare.given import Given
@@ -65,7 +66,8 @@ def fit_large(
         raise SpecError(f"a large fit reads the target alone, and the model names {', '.join(named)}", "leave it out")
     model.ingredients = replace(model.ingredients, rival=False)
     with team() as us:
-        _Large(model, panel, us, watch or Tick(), seed).fit(int(steps), batch, store or Memory())
+        fitting = _Large(model, panel, us, watch or Tick(), seed)
+        fitting.fit(counted("steps", steps), None if batch is None else counted("batch", batch), store or Memory())
     return model
 
 
@@ -102,7 +104,7 @@ class _Large(NamedTuple):
     tick: Tick
     seed: int
 
-    def fit(self, steps: int, batch: SupportsIndex | None, store: Store) -> None:
+    def fit(self, steps: int, batch: int | None, store: Store) -> None:
         """Choose on a sample, train on everything, and settle the model."""
         model, seed = self.model, self.seed
         sample = self.panel.sample(SAMPLE_ROWS, seed).panel(self.panel.source)
@@ -110,7 +112,7 @@ class _Large(NamedTuple):
         model.given_ = given = model.given_of(sample, model.static_)
         sizes, why_sizes = sizes_for(given, model.h, model.ingredients)
         candidates, why_candidates = candidates_for(given.panel, model.ingredients)
-        each = int(batch) if batch is not None else -(-batch_for(sizes) // SHARED) * SHARED
+        each = batch or -(-batch_for(sizes) // SHARED) * SHARED
         self.team.share(each)
         key = self._key(steps, each)
         state = store.read(key)

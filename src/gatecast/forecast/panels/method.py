@@ -62,8 +62,8 @@ class GlobalMethod:
         date: str | None = None,
         target: str | None = None,
     ) -> None:
-        self.h = _whole("h", h)
-        self.season = None if season is None else _whole("season", season)
+        self.h = counted("h", h)
+        self.season = None if season is None else counted("season", season)
         self.covariates = Covariates(tuple(past), tuple(future), id, date, target)
         self._kind: tuple[Any, bool] = PANDAS
 
@@ -110,7 +110,7 @@ class GlobalMethod:
         known-future columns of all h rows ahead. Raises ForecastError for more steps than were fitted, DataError
         where a row of `futr_df` is missing.
         """
-        h = self.h if h is None else _whole("h", h)
+        h = self.h if h is None else counted("h", h)
         if h > self.h:
             raise ForecastError(
                 f"{self.name} was fitted to forecast {self.h} steps at once, {h} asked for", f"fit it with h={h}"
@@ -149,8 +149,8 @@ class GlobalMethod:
         parallel under `joblib.parallel_config(n_jobs=...)`. Nothing of this model changes.
         """
         wanted = probabilities(_numbers(level), ())
-        step = None if step_size is None else _whole("step_size", step_size)
-        given, cuts = self.origins_of(data, Origins(_whole("n_windows", n_windows), step, by), static_df)
+        step = None if step_size is None else counted("step_size", step_size)
+        given, cuts = self.origins_of(data, Origins(counted("n_windows", n_windows), step, by), static_df)
         tables = self.unfitted().over_origins(given, cuts, wanted, refit)
         whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if name != "scale"}
         return self._frame(whole, _kind(data, self.covariates.id or "unique_id"))
@@ -285,8 +285,8 @@ class GlobalMethod:
         return nw.from_dict(columns, backend=backend).to_native()
 
 
-def _whole(name: str, value: Any) -> int:
-    """A count of at least 1."""
+def counted(name: str, value: Any) -> int:
+    """A count of at least 1; SpecError naming what is none."""
     try:
         count = operator.index(value)
     except TypeError as cause:
