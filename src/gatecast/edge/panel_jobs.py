@@ -18,6 +18,7 @@ from gatecast.edge.cells import frame_csv
 from gatecast.edge.exports import backtest_json
 from gatecast.edge.inputs import open_series
 from gatecast.edge.options import Layout, Network, Source
+from gatecast.edge.parquet import forecast_parquet
 from gatecast.edge.progress import counting
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
@@ -90,6 +91,22 @@ def panel_forecast(model: GlobalMethod, asked: Asked, layout: Layout) -> pd.Data
     ahead, facts = frame_of(asked.ahead), frame_of(asked.static)
     frame: pd.DataFrame = model.predict(newer, h=asked.h, futr_df=ahead, static_df=facts, **wanted)
     return frame
+
+
+def on_disk(data: str, output: Path | None) -> bool:
+    """Whether data are read, and forecasts written, some series at a time; SpecError for a folder and no such file."""
+    parquet = output is not None and output.suffix.lower() == ".parquet"
+    if Path(data).is_dir() and not parquet:
+        raise SpecError(f"the forecasts of the folder '{data}' go into a Parquet file", "add -o forecasts.parquet")
+    return parquet
+
+
+def forecast_on_disk(model: GlobalMethod, asked: Asked, output: Path) -> None:
+    """The forecasts of all series of a folder or a Parquet file, as a Parquet file."""
+    wanted = {name: _figures(name, text) for name, text in asked.bounds.items() if text}
+    if asked.ahead or asked.static:
+        raise SpecError("a panel on disk has no columns beside the target", "leave --ahead and --static out")
+    forecast_parquet(model, str(asked.data), output, asked.h, wanted)
 
 
 def frame_of(file: str | None) -> pd.DataFrame | None:

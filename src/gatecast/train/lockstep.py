@@ -52,6 +52,10 @@ class Schedule:
         done = (step - self.warm) / max(1, self.steps - self.warm)
         return self.last + (1 - self.last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
+    def over(self, members: int) -> Schedule:
+        """The same for so many networks whose losses are summed."""
+        return replace(self, clip=self.clip * members)
+
 
 class Linear(NamedTuple):
     """A forecast x A + b in normalised units, with a b for every quantile."""
@@ -89,47 +93,62 @@ def train_lockstep(
         batch = crops.take(*sampler.draw(members * schedule.batch))
         return loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes)
 
-    yield from descend(nets, nets.skip, step, replace(schedule, clip=schedule.clip * members), looks, tick)
+    yield from descend(Learner(nets, nets.skip, schedule.over(members)), step, looks, tick)
 
 
 def descend(
-    nets: nn.Module,
-    skip: Tensor,
-    loss_of_step: Callable[[], Float[Tensor, ""]],
-    schedule: Schedule,
-    looks: tuple[int, ...],
-    tick: Tick | None = None,
+    learner: Learner, loss_of_step: Callable[[], Float[Tensor, ""]], looks: tuple[int, ...], tick: Tick | None = None
 ) -> Iterator[int]:
-    """Steps of AdamW up to the last of `looks`; yields each while `nets`, whose linear part is `skip`, hold their
-    averaged weights.
-
-    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
-    """
-    groups = [
-        {"params": [p for p in nets.parameters() if p is not skip], "share": 1.0},
-        {"params": [skip], "share": schedule.skip},
-    ]
-    optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
-    moving: list[Tensor] = list(nets.parameters())
-    average = [p.detach().clone() for p in moving]
+    """Learn up to the last of `looks`; yields each while the networks hold their averaged weights."""
     for step in range(looks[-1]):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * group["share"] * schedule.factor(step)
-        optimiser.zero_grad()
+        learner.begin(step)
         loss_of_step().backward()
-        torch.nn.utils.clip_grad_norm_(moving, schedule.clip, foreach=True)
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
+        learner.end(step)
         if tick:
             tick.step()
         if step + 1 in looks:
-            with _holding(moving, average):
+            with _holding(learner.moving, learner.average):
                 yield step + 1
 
 
+class Learner:
+    """The optimiser of networks whose linear part is `skip`, and the moving average of their weights.
+
+    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
+    """
+
+    def __init__(self, nets: nn.Module, skip: Tensor, schedule: Schedule) -> None:
+        groups = [
+            {"params": [p for p in nets.parameters() if p is not skip], "share": 1.0},
+            {"params": [skip], "share": schedule.skip},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
+        self.moving: list[Tensor] = list(nets.parameters())
+        self.average = [p.detach().clone() for p in self.moving]
+        self._schedule = schedule
+
+    def begin(self, step: int) -> None:
+        """The rate of this step, counted from 0, and no gradient."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._schedule.rate * group["share"] * self._schedule.factor(step)
+        self.optimiser.zero_grad()
+
+    def end(self, step: int) -> None:
+        """Move the weights along their gradients, and the average after them."""
+        torch.nn.utils.clip_grad_norm_(self.moving, self._schedule.clip, foreach=True)
+        self.optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.moving, 1 - min(self._schedule.average, (step + 1) / (step + 10)))
+
+
 def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tensor, ""]:
-    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks.
+    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks."""
+    off, count = loss_sums(y, crop, sizes)
+    return (off / count.clamp(min=1)).sum()
+
+
+def loss_sums(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> tuple[Float[Tensor, "E"], Float[Tensor, "E"]]:
+    """Of every network the sum of its pinball losses, averaged over quantiles, and how many targets were scored.
 
     Twice max(q e, (q - 1) e) for an error e = target - y: the absolute error at the median (Koenker & Bassett 1978).
     """
@@ -137,8 +156,7 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
     full[:, : sizes.anchors // 4] = False
     scored = (crop.exists & full[..., None]).view(y.shape[:-1]).float()
     target = crop.target.clamp(-TARGET_CLIP, TARGET_CLIP).view(y.shape[:-1])
-    off = pinball(y, target, scored).sum(dim=(1, 2, 3)).mean(dim=1)
-    return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
+    return pinball(y, target, scored).sum(dim=(1, 2, 3)).mean(dim=1), scored.sum(dim=(1, 2, 3))
 
 
 def pinball(

@@ -24,6 +24,7 @@ from gatecast.train.lockstep import (
     RIDGE_CLIP,
     SPREAD_ANCHORS,
     TARGET_CLIP,
+    Learner,
     Linear,
     Schedule,
     Tick,
@@ -53,7 +54,7 @@ def train_sequence(net: SequenceNet, sequences: Sequences, course: Course, tick:
         off, state = loss(net, sequences, walks.next(), state)
         return off
 
-    yield from descend(net, net.skip, step, course.schedule, course.looks, tick)
+    yield from descend(Learner(net, net.skip, course.schedule), step, course.looks, tick)
 
 
 def loss(net: SequenceNet, sequences: Sequences, stretch: Stretch, state: Carried) -> tuple[Float[Tensor, ""], Carried]:

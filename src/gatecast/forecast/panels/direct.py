@@ -120,7 +120,7 @@ class GlobalForecaster(GlobalMethod):
         else:
             errors = judged.errors
             self.parts_ = train_parts(given, sizes, judged.choices, seed, tick)
-        scores, told = Scores(errors), _told(judged, folds, mase if free else None, self.free_ is not None)
+        scores, told = Scores(errors), told_of(judged, folds, mase if free else None, self.free_ is not None)
         self.rules_ = (why_sizes, why_candidates, told, scores.told())
         return scores
 
@@ -158,7 +158,7 @@ def _middle(
     return median(np.concatenate(paths))
 
 
-def _told(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
+def told_of(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
     """What competed, and what was chosen."""
     found = ", ".join(
         f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}"

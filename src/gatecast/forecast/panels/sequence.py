@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import median
 from gatecast.forecast.panels.folds import held_back_folds
-from gatecast.forecast.panels.method import GlobalMethod, Scale, whole
+from gatecast.forecast.panels.method import GlobalMethod, Scale, counted
 from gatecast.forecast.panels.sequence_nets import judge, quantiles, reading_for, train_nets
 from gatecast.nn.sequence import one_way
 from gatecast.nn.spec import parse
@@ -49,7 +49,7 @@ class SequenceForecaster(GlobalMethod):
         self, h: SupportsIndex, spec: str = SEQUENCE, *, members: SupportsIndex = MEMBERS, **settings: Any
     ) -> None:
         super().__init__(h, **settings)
-        self.spec, self.members = spec, whole("members", members)
+        self.spec, self.members = spec, counted("members", members)
         self.stacks = tuple(one_way(stack) for stack in parse(spec))
 
     def unfitted(self) -> SequenceForecaster:
