@@ -293,8 +293,10 @@ def test_two_processes_and_one_that_was_killed_learn_what_one_learns(tmp_path):
     ended(run(*options, tmp_path / "cut", "--checkpoint", tmp_path / "c3", "--resume"))
     assert (tmp_path / "cut").read_bytes() == (tmp_path / "one").read_bytes()
     np.testing.assert_array_equal(curve(tmp_path / "c3"), curve(tmp_path / "c1"))
+    soon = len(curve(tmp_path / "c4")) + 5  # later a rounding that turns one ReLU on or off may have grown
     ended(run(*options, tmp_path / "more", "--checkpoint", tmp_path / "c4", "--resume", processes=2))
-    np.testing.assert_allclose(curve(tmp_path / "c4"), curve(tmp_path / "c1"), rtol=1e-4)
+    assert len(curve(tmp_path / "c4")) == 200
+    np.testing.assert_allclose(curve(tmp_path / "c4")[:soon], curve(tmp_path / "c1")[:soon], rtol=1e-6)
 
 
 PEAK = """
