@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from gatecast.data.datasets import dataset
     from gatecast.data.panel import Panel
     from gatecast.data.read import read
+    from gatecast.data.store import ParquetPanel
+    from gatecast.edge.parquet import write_parquet
     from gatecast.edge.save import load, save
     from gatecast.explain.gates import gates
     from gatecast.forecast.baselines import Baseline
     from gatecast.forecast.forecaster import Forecaster
     from gatecast.forecast.panels.direct import GlobalForecaster
+    from gatecast.forecast.panels.large import fit_large
     from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
+    from gatecast.forecast.panels.sequence import SequenceForecaster
     from gatecast.forecast.plan import Recipe
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
@@ -43,13 +47,16 @@ __all__ = [
     "ModelFileError",
     "Origins",
     "Panel",
+    "ParquetPanel",
     "Recipe",
     "Ridge",
     "SamplingForecaster",
+    "SequenceForecaster",
     "SpecError",
     "Training",
     "backtest",
     "dataset",
+    "fit_large",
     "gates",
     "leaderboard",
     "load",
@@ -57,10 +64,12 @@ __all__ = [
     "read",
     "report",
     "save",
+    "write_parquet",
 ]
 
 _HOMES = {
     "Panel": "data.panel",
+    "ParquetPanel": "data.store",
     "read": "data.read",
     "dataset": "data.datasets",
     "Training": "train.settings",
@@ -69,8 +78,10 @@ _HOMES = {
     "Ridge": "forecast.ridge",
     "Forecaster": "forecast.forecaster",
     "GlobalForecaster": "forecast.panels.direct",
+    "fit_large": "forecast.panels.large",
     "SamplingForecaster": "forecast.panels.sampling",
     "Drawing": "forecast.panels.sampling",
+    "SequenceForecaster": "forecast.panels.sequence",
     "Forecast": "forecast.result",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",
@@ -80,6 +91,7 @@ _HOMES = {
     "report": "show.report",
     "save": "edge.save",
     "load": "edge.save",
+    "write_parquet": "edge.parquet",
 }
 
 _PACKAGES = ("explain", "nn")

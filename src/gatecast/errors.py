@@ -2,7 +2,6 @@
 
 GatecastError
 ├── DataError        the data cannot be used as they are (file, row and column are named)
-│   └── ConflictError    an observation contradicts what is already known
 ├── SpecError        a model, option or name is not understood
 ├── FitError         training cannot start, or cannot go on
 ├── ForecastError    this model cannot make that forecast
@@ -31,10 +30,6 @@ class GatecastError(Exception):
 
 class DataError(GatecastError):
     """The data cannot be used as they are."""
-
-
-class ConflictError(DataError):
-    """An observation contradicts what is already known: it is too late, or another value for the same time."""
 
 
 class SpecError(GatecastError):
@@ -77,7 +72,7 @@ def check_choice(value: str, known: Iterable[str], what: str) -> str:
 def import_extra(module: str, extra: str) -> Any:
     """A module of a package that comes with an extra; SpecError with the install command where it is not installed.
 
-    >>> import_extra("json", "serve").__name__
+    >>> import_extra("json", "classics").__name__
     'json'
     """
     try:

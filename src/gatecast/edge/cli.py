@@ -1,4 +1,4 @@
-"""The command line: `gatecast run`, `fit`, `predict`, `backtest`, `explain` and `datasets`.
+"""The command line: `gatecast run`, `fit`, `fit-large`, `predict`, `backtest`, `explain` and `datasets`.
 
 Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge import cli_saved
+from gatecast.edge import cli_large, cli_saved
 from gatecast.edge.options import COMMAND_LINE, Beside, Engine, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatecast.edge import panel_jobs
     from gatecast.forecast.forecaster import Forecaster
     from gatecast.forecast.panels.direct import GlobalForecaster
+    from gatecast.forecast.panels.sequence import SequenceForecaster
 
 INTERRUPTED = 130
 NO_LIMIT = 10_000
@@ -211,7 +212,9 @@ def fit(
     file: File = None,
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write.", metavar="FILE")],
-    model: Annotated[str, typer.Option(help="auto, or layers such as lstm:50x4.", metavar="SPEC")] = "auto",
+    model: Annotated[
+        str, typer.Option(help="auto, layers such as lstm:50x4, or sequence:lstm:32.", metavar="SPEC")
+    ] = "auto",
     h: Annotated[int, typer.Option("--h", help="Steps that the head forecasts at once.", metavar="STEPS", min=1)] = 1,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
     seed: Seed = 0,
@@ -228,10 +231,11 @@ def fit(
     from gatecast.train.loop import Watch
 
     jobs.use_threads(session.threads)
-    (forecaster,) = jobs.forecasters([model], None, network, h)
+    carried = panel_jobs.sequence_spec(model) is not None
+    (forecaster,) = jobs.forecasters(["auto" if carried else model], None, network, h)
     panel, _ = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
-    fitted: Forecaster | GlobalForecaster
-    if len(panel) > 1 or any(beside.columns.values()) or beside.static:
+    fitted: Forecaster | GlobalForecaster | SequenceForecaster
+    if carried or len(panel) > 1 or any(beside.columns.values()) or beside.static:
         settings = {"h": h, "season": season, **beside.columns}
         with counting(session.quiet) as watch:
             facts = panel_jobs.frame_of(beside.static)
@@ -338,3 +342,4 @@ def _listing(rows: list[tuple[str, str]]) -> str:
 
 app.command(short_help="Forecast the future with a saved model.")(cli_saved.predict)
 app.command(short_help="Explain what a saved model remembers and uses.")(cli_saved.explain)
+app.command("fit-large", short_help="Fit one model to a panel larger than memory.")(cli_large.fit_large)

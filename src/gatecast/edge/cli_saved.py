@@ -20,7 +20,12 @@ def predict(
         int | None, option("Steps to forecast; as many as the model's head has.", "--h", metavar="STEPS", least=1)
     ] = None,
     data: Annotated[
-        str | None, option("Newer data, to forecast from their end instead of the training span's.", metavar="FILE")
+        str | None,
+        option(
+            "Newer data, to forecast from their end instead of the training span's; a folder of Parquet files is read "
+            "a few series at a time.",
+            metavar="FILE",
+        ),
     ] = None,
     level: Annotated[
         str | None, option("Intervals of so many per cent, for a model of many series.", metavar="80,95")
@@ -31,7 +36,13 @@ def predict(
     ] = None,
     static: Annotated[str | None, option("File of one row of facts per series of --data.", metavar="FILE")] = None,
     output: Annotated[
-        Path | None, option("Write the CSV here instead of to stdout.", "-o", "--output", metavar="FILE")
+        Path | None,
+        option(
+            "Write the CSV here instead of to stdout; of Parquet data a .parquet file.",
+            "-o",
+            "--output",
+            metavar="FILE",
+        ),
     ] = None,
     layout: Layout,
     session: Session,
@@ -50,6 +61,10 @@ def predict(
     fitted = load(model)
     if isinstance(fitted, GlobalMethod):
         asked = panel_jobs.Asked(h, data, ahead, static, {"level": level, "quantiles": quantiles})
+        if data and panel_jobs.on_disk(data, output) and output:
+            panel_jobs.forecast_on_disk(fitted, asked, output)
+            session.note([f"wrote {output}"])
+            return
         frame = panel_jobs.panel_forecast(fitted, asked, layout)
         text, document = frame_csv(frame), exports.panel_json(fitted, frame)
     elif level or quantiles or ahead or static:

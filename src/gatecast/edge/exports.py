@@ -17,6 +17,7 @@ from gatecast.edge.cells import cell, csv_text, frame_csv, time_json
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
@@ -103,10 +104,10 @@ def _figures(record: dict[Any, Any]) -> dict[str, Any]:
     return {str(name): _number(value) if isinstance(value, float) else value for name, value in record.items()}
 
 
-def model_json(model: Forecaster | GlobalForecaster) -> str:
+def model_json(model: Forecaster | GlobalForecaster | SequenceForecaster) -> str:
     """What `fit` made, as a JSON document."""
     head = {"schema": SCHEMA, "gatecast": version("gatecast"), "model": model.name}
-    if isinstance(model, GlobalForecaster):
+    if isinstance(model, GlobalForecaster | SequenceForecaster):
         return dumps({**head, "series": len(model.panel_), "target": model.panel_.target, "rules": list(model.rules_)})
     document = {
         **head,

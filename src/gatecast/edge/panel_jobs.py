@@ -19,11 +19,13 @@ from gatecast.edge.exports import backtest_json
 from gatecast.edge.folds import Folds
 from gatecast.edge.inputs import open_series
 from gatecast.edge.options import Engine, Layout, Network, Source
+from gatecast.edge.parquet import forecast_parquet
 from gatecast.edge.progress import counting
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.kept import Following
 from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.sequence import MEMBERS, SEQUENCE, SequenceForecaster
 from gatecast.forecast.plan import AUTO
 from gatecast.judge.backtest import Backtest, backtest
 from gatecast.prepare.split import Origins
@@ -62,15 +64,28 @@ def open_panel(file: str, source: Source, layout: Layout) -> tuple[Panel, str]:
     return (panel, start) if len(panel) > 1 else open_series(file, source, layout)
 
 
-def global_forecaster(spec: str, options: Network, settings: dict[str, Any]) -> GlobalForecaster:
+def sequence_spec(spec: str) -> str | None:
+    """The stack of a sequence model, written `sequence` or `sequence:lstm:32`; None where another is meant.
+
+    >>> sequence_spec("sequence:gru:16"), sequence_spec("sequence"), sequence_spec("gru:16")
+    ('gru:16', 'lstm:32', None)
+    """
+    kind, _, stack = spec.partition(":")
+    return (stack or SEQUENCE) if kind == "sequence" else None
+
+
+def global_forecaster(spec: str, options: Network, settings: dict[str, Any]) -> GlobalForecaster | SequenceForecaster:
     """The model of a file with many series; SpecError for options that it has no use for."""
-    given = [name for name, value in asdict(options).items() if value is not None]
-    if spec != AUTO or given:
-        what = f"--model {spec}" if spec != AUTO else f"--{given[0].replace('_', '-')}"
+    stack = sequence_spec(spec)
+    given = [name for name, value in asdict(options).items() if value is not None and not (stack and name == "members")]
+    if given or not (stack or spec == AUTO):
+        what = f"--{given[0].replace('_', '-')}" if given else f"--model {spec}"
         raise SpecError(
             f"{what} is for one series, and the file holds several; their model is derived by rule",
-            "leave it out, or pick a series with --series",
+            "leave it out, take --model sequence, or pick a series with --series",
         )
+    if stack:
+        return SequenceForecaster(spec=stack, members=options.members or MEMBERS, **settings)
     return GlobalForecaster(**settings)
 
 
@@ -81,6 +96,22 @@ def panel_forecast(model: GlobalMethod, asked: Asked, layout: Layout) -> pd.Data
     ahead, facts = frame_of(asked.ahead), frame_of(asked.static)
     frame: pd.DataFrame = model.predict(newer, h=asked.h, futr_df=ahead, static_df=facts, **wanted)
     return frame
+
+
+def on_disk(data: str, output: Path | None) -> bool:
+    """Whether data are read, and forecasts written, some series at a time; SpecError for a folder and no such file."""
+    parquet = output is not None and output.suffix.lower() == ".parquet"
+    if Path(data).is_dir() and not parquet:
+        raise SpecError(f"the forecasts of the folder '{data}' go into a Parquet file", "add -o forecasts.parquet")
+    return parquet
+
+
+def forecast_on_disk(model: GlobalMethod, asked: Asked, output: Path) -> None:
+    """The forecasts of all series of a folder or a Parquet file, as a Parquet file."""
+    wanted = {name: _figures(name, text) for name, text in asked.bounds.items() if text}
+    if asked.ahead or asked.static:
+        raise SpecError("a panel on disk has no columns beside the target", "leave --ahead and --static out")
+    forecast_parquet(model, str(asked.data), output, asked.h, wanted)
 
 
 def frame_of(file: str | None) -> pd.DataFrame | None:

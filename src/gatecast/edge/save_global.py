@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
@@ -19,11 +20,16 @@ from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.rules import Candidate, Ingredients
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.panels.statics import Fact, Statics
+from gatecast.nn.sequence import SequenceNet, Shape
+from gatecast.nn.spec import StackSpec
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.crops import Sizes
 from gatecast.prepare.given import Given
+from gatecast.prepare.sequences import Reading
 from gatecast.prepare.units import fit_units
+from gatecast.train.lockstep import QUANTILES
 
 MOST = 100_000
 """A file that asks for a longer season or for more anchors is not believed."""
@@ -72,13 +78,21 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
-    tensors = {
-        f"net.{n}.{name}": weight.numpy()
-        for n, net in enumerate(model.nets_)
-        for name, weight in net.state_dict().items()
-    }
+    tensors = _weights(model.nets_)
     drawing, log = asdict(model.drawing), model.units_.transform.log
     return tensors, {"drawing": drawing, "log": log, "context": model.context_, "seed": model.seed_}
+
+
+def _weights(nets: Sequence[nn.Module]) -> Tensors:
+    return {
+        f"net.{n}.{name}": weight.numpy() for n, net in enumerate(nets) for name, weight in net.state_dict().items()
+    }
+
+
+def _pack_sequence(model: SequenceForecaster) -> tuple[Tensors, dict[str, Any]]:
+    reading = model.reading_
+    facts = {"spec": model.spec, "members": model.members, "log": reading.log, "lags": list(reading.lags)}
+    return {**_weights(model.nets_), "spread": reading.spread}, {**facts, "rules": list(model.rules_)}
 
 
 def unpack(tensors: Tensors, facts: dict[str, Any]) -> GlobalMethod:
@@ -139,6 +153,32 @@ def _sampling(given: Given, settings: dict[str, Any], tensors: Tensors, facts: d
     return model
 
 
+def _sequence(given: Given, settings: dict[str, Any], tensors: Tensors, facts: dict[str, Any]) -> SequenceForecaster:
+    model = SequenceForecaster(facts["h"], facts["spec"], members=facts["members"], **settings)
+    lags, spread = tuple(map(int, facts["lags"])), tensors["spread"]
+    if len(spread) != given.past + given.known or not 0 < min(lags) <= max(lags) <= MOST or model.members > MOST:
+        raise ValueError(f"lags {lags}, {len(spread)} covariates, {model.members} members")
+    model.reading_ = Reading(bool(facts["log"]), lags, model.h, given.past, given.known, spread)
+    read, chosen, looked, intervals = map(str, facts["rules"])
+    model.rules_ = (read, chosen, looked, intervals)
+    stacks = model.stacks * model.members
+    model.nets_ = tuple(_forked(stack, tensors, f"net.{n}.", given) for n, stack in enumerate(stacks))
+    return model
+
+
+def _forked(stack: StackSpec, tensors: Tensors, prefix: str, given: Given) -> SequenceNet:
+    """A sequence network whose shape is that of the file's own tensors."""
+    own = {name.removeprefix(prefix): torch.from_numpy(t) for name, t in tensors.items() if name.startswith(prefix)}
+    inputs, units = own["layers.0.weight_ih_l0"].shape[1], own["out"].shape[0]
+    steps, more = own["skip"].shape[1], own["skip"].shape[0] - inputs
+    if units != stack.layers[-1].units or more != given.known * steps or steps != given.ahead.shape[1]:
+        raise ValueError(f"'{stack.text}' for {steps} steps does not fit the weights of '{prefix}'")
+    with torch.device("meta"):
+        net = SequenceNet(stack, Shape(inputs, more, steps, len(QUANTILES)), None)
+    net.load_state_dict(own, assign=True)
+    return net
+
+
 def _student(cell: str, tensors: Tensors, prefix: str) -> StudentNet:
     own = {name.removeprefix(prefix): torch.from_numpy(t) for name, t in tensors.items() if name.startswith(prefix)}
     units, inputs = own["head.weight"].shape[1], own["layer.weight_ih_l0"].shape[1]
@@ -167,5 +207,10 @@ def _part(given: Given, sizes: Sizes, candidate: Candidate, prefix: str, tensors
 PACKERS: dict[type[GlobalMethod], Callable[[Any], tuple[Tensors, dict[str, Any]]]] = {
     GlobalForecaster: _pack_networks,
     SamplingForecaster: _pack_sampling,
+    SequenceForecaster: _pack_sequence,
 }
-UNPACKERS: dict[str, Callable[..., GlobalMethod]] = {"GlobalForecaster": _networks, "SamplingForecaster": _sampling}
+UNPACKERS: dict[str, Callable[..., GlobalMethod]] = {
+    "GlobalForecaster": _networks,
+    "SamplingForecaster": _sampling,
+    "SequenceForecaster": _sequence,
+}

@@ -307,12 +307,11 @@ def _running(values: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "poi
 class Sampler:
     """Draws crops: a series with a chance that grows as the root of its length, its last anchor anywhere in it.
 
-    Every anchor has a usable window, where the series is long enough for one, and at least one row after it.
+    Its last anchor is drawn as `anchors_at` says.
     """
 
     def __init__(self, crops: Crops, generator: torch.Generator) -> None:
-        self._first = torch.minimum(crops.starts + crops.sizes.least - 1, crops.stops - 2)
-        self._count = crops.stops - 1 - self._first
+        self._crops = crops
         lengths = crops.stops - crops.starts
         self._ends = (lengths.double().sqrt() * (lengths > 1)).cumsum(0)
         self._generator = generator
@@ -321,4 +320,14 @@ class Sampler:
         """Series, and the flat rows of last anchors."""
         where = torch.rand(2, count, dtype=torch.float64, generator=self._generator)
         series = torch.searchsorted(self._ends, where[0] * self._ends[-1], right=True).clamp(max=len(self._ends) - 1)
-        return series, self._first[series] + (where[1] * self._count[series]).long()
+        return series, anchors_at(self._crops, series, where[1])
+
+
+def anchors_at(crops: Crops, series: Int64[Tensor, "N"], where: Float64[Tensor, "N"]) -> Int64[Tensor, "N"]:
+    """The flat rows of last anchors that lie this share, from 0 to 1, of the way from the first to the last possible.
+
+    Every anchor has a usable window, where the series is long enough for one, and at least one row after it.
+    """
+    stops = crops.stops[series]
+    first = torch.minimum(crops.starts[series] + crops.sizes.least - 1, stops - 2)
+    return first + (where * (stops - 1 - first)).long()

@@ -22,20 +22,12 @@ class Exogenous:
 
     def __init__(self, given: Given, units: Units, back: int, horizon: int) -> None:
         panel, past, mean, spread = given.panel, given.past, units.mean, units.spread
-        known = panel.values[:, 1 + past :]
         codes = np.repeat(np.arange(len(panel)), np.diff(panel.indptr))
         self._past = _standard(panel.values[:, 1 : 1 + past], mean[codes, :past], spread[:past])
         self._starts = torch.from_numpy(panel.indptr[:-1].copy())
-        pieces = [
-            np.concatenate([known[start:stop], ahead])
-            for start, stop, ahead in zip(panel.indptr[:-1], panel.indptr[1:], given.ahead, strict=True)
-        ]
-        longer = np.diff(panel.indptr) + given.ahead.shape[1]
-        own = np.repeat(mean[:, past:], longer, axis=0)
-        flat = np.concatenate(pieces) if given.known else np.zeros((int(longer.sum()), 0))
-        self._known = _standard(flat, own, spread[past:])
-        bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(longer)]))
-        self._known_starts, self._known_stops = bounds[:-1], bounds[1:]
+        flat, bounds = known_rows(given)
+        self._known = _standard(flat, np.repeat(mean[:, past:], np.diff(bounds), axis=0), spread[past:])
+        self._known_starts, self._known_stops = torch.from_numpy(bounds[:-1]), torch.from_numpy(bounds[1:])
         self._static = torch.from_numpy(given.static.astype(np.float32))
         self._back, self._horizon = back, horizon
 
@@ -62,6 +54,21 @@ class Exogenous:
             reach, bounds = self._back + self._horizon, (own, self._known_stops[series])
             parts.append(_windows(self._known, ends - lo + own, bounds, first, self._horizon, reach, stride))
         return torch.cat(parts, dim=2)
+
+
+def known_rows(given: Given) -> tuple[Float64[np.ndarray, "longer F"], Int64[np.ndarray, "pointers"]]:
+    """The known-future columns of every row and of the K rows after the end of every series, and where series begin."""
+    panel = given.panel
+    longer = np.diff(panel.indptr) + given.ahead.shape[1]
+    bounds = np.concatenate([[0], np.cumsum(longer)])
+    if not given.known:
+        return np.zeros((int(bounds[-1]), 0)), bounds
+    known = panel.values[:, 1 + given.past :]
+    pieces = [
+        np.concatenate([known[start:stop], ahead])
+        for start, stop, ahead in zip(panel.indptr[:-1], panel.indptr[1:], given.ahead, strict=True)
+    ]
+    return np.concatenate(pieces), bounds
 
 
 def _windows(

@@ -33,10 +33,19 @@ class Limits:
         n seasons ahead that is the range up to `ends`, widened by n + 5 sqrt(n) mean seasonal differences: as steep a
         slope as the series has on average, and five deviations of a random walk of such steps.
         """
-        seasons = torch.ceil(torch.arange(1, horizon + 1, dtype=torch.float64) / self._season)
-        room = self._usual[series][:, None] * (seasons + FAR * seasons.sqrt())
+        reach = self._usual[series][:, None] * torch.from_numpy(room(horizon, self._season))
         low, high = self._range[ends].split(1, dim=1)
-        return low - room, high + room
+        return low - reach, high + reach
+
+
+def room(horizon: int, season: int) -> Float64[np.ndarray, "K"]:
+    """How far every step may leave the known range, in mean seasonal differences.
+
+    >>> room(3, season=2).tolist() == [6.0, 6.0, 2 + 5 * 2**0.5]
+    True
+    """
+    seasons = np.ceil(np.arange(1, horizon + 1) / season)
+    return seasons + FAR * np.sqrt(seasons)
 
 
 def _ranges(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:

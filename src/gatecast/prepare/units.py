@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from gatecast.data.panel import Panel
+from gatecast.errors import DataError
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import SeriesTransform, error_scale, fit_series_transform, seasonal_differences
 
@@ -41,3 +43,9 @@ def _within(given: Given) -> tuple[Float64[np.ndarray, "S F"], Float64[np.ndarra
     spread = np.sqrt((off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     size = np.abs(np.where(known, values, 0.0)).max(axis=0, initial=0.0)
     return mean, np.where(spread > 1e-9 * size, spread, 1.0)
+
+
+def check_sign(panel: Panel, log: bool) -> None:
+    """DataError for negative values where a model reads logarithms."""
+    if log and (panel.values[:, 0] < 0).any():
+        raise DataError(f"{panel.source} has negative values, and the model learned positive ones", "fit again")

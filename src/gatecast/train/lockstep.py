@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatecast.nn.correction import Corrections
 from gatecast.prepare.crops import Crop, Crops, Sampler, Sizes
@@ -52,12 +52,20 @@ class Schedule:
         done = (step - self.warm) / max(1, self.steps - self.warm)
         return self.last + (1 - self.last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
+    def over(self, members: int) -> Schedule:
+        """The same for so many networks whose losses are summed."""
+        return replace(self, clip=self.clip * members)
+
 
 class Linear(NamedTuple):
     """A forecast x A + b in normalised units, with a b for every quantile."""
 
     weight: Float32[Tensor, "D K"]
     bias: Float32[Tensor, "K Q"]
+
+
+Examples = Iterator[tuple[Float32[Tensor, "n D"], Float32[Tensor, "n K"]]]
+"""Linear inputs and targets, in chunks."""
 
 
 class Tick:
@@ -78,38 +86,69 @@ def train_lockstep(
     looks: tuple[int, ...],
     tick: Tick | None = None,
 ) -> Iterator[int]:
-    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold their averaged weights.
-
-    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
-    """
-    slow = {nets.skip}
-    groups = [
-        {"params": [p for p in nets.parameters() if p not in slow], "share": 1.0},
-        {"params": [p for p in nets.parameters() if p in slow], "share": schedule.skip},
-    ]
-    optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
-    moving: list[Tensor] = list(nets.parameters())
-    average = [p.detach().clone() for p in moving]
+    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold averaged weights."""
     sampler, members = Sampler(crops, generator), len(nets.skip)
-    for step in range(looks[-1]):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * group["share"] * schedule.factor(step)
-        optimiser.zero_grad()
+
+    def step() -> Float[Tensor, ""]:
         batch = crops.take(*sampler.draw(members * schedule.batch))
-        loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes).backward()
-        torch.nn.utils.clip_grad_norm_(moving, schedule.clip * members, foreach=True)
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
+        return loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes)
+
+    yield from descend(Learner(nets, nets.skip, schedule.over(members)), step, looks, tick)
+
+
+def descend(
+    learner: Learner, loss_of_step: Callable[[], Float[Tensor, ""]], looks: tuple[int, ...], tick: Tick | None = None
+) -> Iterator[int]:
+    """Learn up to the last of `looks`; yields each while the networks hold their averaged weights."""
+    for step in range(looks[-1]):
+        learner.begin(step)
+        loss_of_step().backward()
+        learner.end(step)
         if tick:
             tick.step()
         if step + 1 in looks:
-            with _holding(moving, average):
+            with _holding(learner.moving, learner.average):
                 yield step + 1
 
 
+class Learner:
+    """The optimiser of networks whose linear part is `skip`, and the moving average of their weights.
+
+    The average is exponential with a warm-up (Polyak & Juditsky 1992, and as Tarvainen & Valpola 2017 start it).
+    """
+
+    def __init__(self, nets: nn.Module, skip: Tensor, schedule: Schedule) -> None:
+        groups = [
+            {"params": [p for p in nets.parameters() if p is not skip], "share": 1.0},
+            {"params": [skip], "share": schedule.skip},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, schedule.rate, weight_decay=schedule.decay, fused=True)
+        self.moving: list[Tensor] = list(nets.parameters())
+        self.average = [p.detach().clone() for p in self.moving]
+        self._schedule = schedule
+
+    def begin(self, step: int) -> None:
+        """The rate of this step, counted from 0, and no gradient."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._schedule.rate * group["share"] * self._schedule.factor(step)
+        self.optimiser.zero_grad()
+
+    def end(self, step: int) -> None:
+        """Move the weights along their gradients, and the average after them."""
+        torch.nn.utils.clip_grad_norm_(self.moving, self._schedule.clip, foreach=True)
+        self.optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.moving, 1 - min(self._schedule.average, (step + 1) / (step + 10)))
+
+
 def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tensor, ""]:
-    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks.
+    """Mean pinball loss in normalised units where a target exists, after the burn-in; summed over networks."""
+    off, count = loss_sums(y, crop, sizes)
+    return (off / count.clamp(min=1)).sum()
+
+
+def loss_sums(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> tuple[Float[Tensor, "E"], Float[Tensor, "E"]]:
+    """Of every network the sum of its pinball losses, averaged over quantiles, and how many targets were scored.
 
     Twice max(q e, (q - 1) e) for an error e = target - y: the absolute error at the median (Koenker & Bassett 1978).
     """
@@ -117,10 +156,16 @@ def loss(y: Float[Tensor, "E B C K Q"], crop: Crop, sizes: Sizes) -> Float[Tenso
     full[:, : sizes.anchors // 4] = False
     scored = (crop.exists & full[..., None]).view(y.shape[:-1]).float()
     target = crop.target.clamp(-TARGET_CLIP, TARGET_CLIP).view(y.shape[:-1])
+    return pinball(y, target, scored).sum(dim=(1, 2, 3)).mean(dim=1), scored.sum(dim=(1, 2, 3))
+
+
+def pinball(
+    y: Float[Tensor, "*n K Q"], target: Float[Tensor, "*n K"], scored: Float[Tensor, "*n K"]
+) -> Float[Tensor, "*n K Q"]:
+    """The loss of every quantile where it is scored, else 0."""
     error = target[..., None] - y
     lean = 2 * torch.tensor(QUANTILES) - 1
-    off = ((error.abs() + lean * error) * scored[..., None]).sum(dim=(1, 2, 3)).mean(dim=1)
-    return (off / scored.sum(dim=(1, 2, 3)).clamp(min=1)).sum()
+    return (error.abs() + lean * error) * scored[..., None]
 
 
 def forecast(
@@ -143,18 +188,24 @@ def forecast(
 def fit_start(crops: Crops) -> Linear:
     """The closed-form ridge of the linear inputs to the whole horizon, penalty 1e-4 per anchor plus 1, and the
     quantiles of what it leaves."""
+    start = linear_start(lambda: _examples(crops, RIDGE_ANCHORS), lambda: _examples(crops, SPREAD_ANCHORS))
+    return start or flat_start(crops)
+
+
+def linear_start(many: Callable[[], Examples], few: Callable[[], Examples]) -> Linear | None:
+    """The ridge of many examples, with the quantiles of what it leaves of a few; None without any example."""
     total: list[Tensor] = []
     anchors = 0
-    for x, y in _examples(crops, RIDGE_ANCHORS):
+    for x, y in many():
         x = torch.cat([x, torch.ones(len(x), 1)], dim=1).double()
         sums = [x.T @ x, x.T @ y.double()]
         total = sums if not total else [a + b for a, b in zip(total, sums, strict=True)]
         anchors += len(x)
     if not anchors:
-        return flat_start(crops)
+        return None
     weight, bias = map(torch.from_numpy, solve_sums(total[0].numpy(), total[1].numpy(), 1e-4 * anchors + 1))
     weight, bias = weight.float(), bias.float()
-    left = torch.cat([y - x @ weight for x, y in _examples(crops, SPREAD_ANCHORS)]) - bias  # [n, K]
+    left = torch.cat([y - x @ weight for x, y in few()]) - bias  # [n, K]
     around = torch.quantile(left, torch.tensor(QUANTILES), dim=0).T if len(left) else torch.zeros(1)
     return Linear(weight, bias[:, None] + around)
 
@@ -167,7 +218,7 @@ def flat_start(crops: Crops) -> Linear:
     return Linear(torch.zeros(sizes.linear, sizes.horizon), torch.full((sizes.horizon, len(QUANTILES)), middle))
 
 
-def _examples(crops: Crops, most: int) -> Iterator[tuple[Float32[Tensor, "n D"], Float32[Tensor, "n K"]]]:
+def _examples(crops: Crops, most: int) -> Examples:
     """Linear inputs and targets of anchors with a usable window and a whole horizon, in chunks."""
     alone = crops.single()
     for series, ends in zip(*(each.split(CHUNK) for each in crops.whole(RIDGE_ROWS, most)), strict=True):

@@ -139,7 +139,7 @@ def train(task: Task, watch: Watch) -> LossCurve:
             state = _after_epoch(state, loss, task, optimiser, watch.monitor.stopped())
             watch.store.write(task.key, state)
             watch.monitor.epoch(state.curve, task.training.epochs)
-    task.network.load_state_dict(_part(state.tensors, "best"))
+    task.network.load_state_dict(part_of(state.tensors, "best"))
     task.network.eval()
     return state.curve
 
@@ -194,7 +194,7 @@ def _after_epoch(state: State, loss: float, task: Task, optimiser: torch.optim.O
         kept_epoch=epoch if better else state.curve.kept_epoch,
     )
     ending = _ending(curve, task.training, stopped)
-    best = _named(task.network.state_dict(), "best") if better else _named(_part(state.tensors, "best"), "best")
+    best = named(task.network.state_dict(), "best") if better else named(part_of(state.tensors, "best"), "best")
     tensors = {**_running(task, optimiser), **best}
     best_loss = held if better and held is not None else state.best
     return State(tensors, replace(curve, ending=ending), best_loss, finished=bool(ending))
@@ -213,33 +213,35 @@ def _ending(curve: LossCurve, training: Training, stopped: bool) -> str:
 def _first_state(task: Task) -> State:
     """Before training: where a linear skip gives a first forecast, the untrained network may turn out the best."""
     best = mean_loss(task, task.valid) if len(task.valid) and task.network.lags else math.inf
-    return State(_named(task.network.state_dict(), "best"), LossCurve(task.name), best)
+    return State(named(task.network.state_dict(), "best"), LossCurve(task.name), best)
 
 
 def _running(task: Task, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Weights, optimiser and both generators, as they are now."""
     generators = {"shuffle": task.generator.get_state(), "dropout": task.network.stack.generator.get_state()}
     return {
-        **_named(task.network.state_dict(), "now"),
-        **_named(flatten(optimiser), "optimiser"),
-        **_named(generators, "generator"),
+        **named(task.network.state_dict(), "now"),
+        **named(flatten(optimiser), "optimiser"),
+        **named(generators, "generator"),
     }
 
 
 def _restore(state: State, task: Task, optimiser: torch.optim.Optimizer) -> None:
     """Put weights, optimiser and generators back as `_running` took them (a first or finished state has none)."""
-    now = _part(state.tensors, "now")
+    now = part_of(state.tensors, "now")
     if not now:
         return
     task.network.load_state_dict(now)
-    unflatten(optimiser, _part(state.tensors, "optimiser"))
+    unflatten(optimiser, part_of(state.tensors, "optimiser"))
     task.generator.set_state(state.tensors["generator/shuffle"].cpu())
     task.network.stack.generator.set_state(state.tensors["generator/dropout"].cpu())
 
 
-def _named(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+def named(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Copies of tensors, as one part of a state."""
     return {f"{part}/{name}": tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """One part of a state, under its own names."""
     return {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}

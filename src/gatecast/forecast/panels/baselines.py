@@ -16,6 +16,7 @@ from gatecast.forecast.panels.folds import held_back_folds
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.rules import candidates_for, sizes_for
 from gatecast.forecast.panels.sampling import SamplingForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
 from gatecast.train.lockstep import QUANTILES, Tick
@@ -92,7 +93,8 @@ class GlobalRidge(GlobalForecaster):
 
 
 METHODS: dict[str, type[GlobalMethod]] = {
-    each.name: each for each in (GlobalForecaster, SamplingForecaster, SeasonalNaive, Drift, GlobalRidge)
+    each.name: each
+    for each in (GlobalForecaster, SamplingForecaster, SequenceForecaster, SeasonalNaive, Drift, GlobalRidge)
 }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from gatecast.data.calendar import calendar_of
-from gatecast.errors import DataError
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Judged, Part, judge, median, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
@@ -19,6 +18,7 @@ from gatecast.forecast.panels.rules import against_rival, candidates_for, ingred
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
+from gatecast.prepare.units import check_sign
 from gatecast.train.lockstep import Tick
 
 RIVAL_SHARE = 1.0
@@ -119,16 +119,13 @@ class GlobalForecaster(GlobalMethod):
         else:
             errors = judged.errors
             self.parts_ = train_parts(given, sizes, judged.choices, seed, tick)
-        scores, told = Scores(errors), _told(judged, folds, mase if free else None, self.free_ is not None)
+        scores, told = Scores(errors), told_of(judged, folds, mase if free else None, self.free_ is not None)
         self.rules_ = (why_sizes, why_candidates, told, scores.told())
         return scores
 
     def _onto(self, given: Given) -> GlobalForecaster:
         log = any(part.units.transform.log for part in self.parts_) or (self.free_ and self.free_.log)
-        if log and (given.panel.values[:, 0] < 0).any():
-            raise DataError(
-                f"{given.panel.source} has negative values, and the model learned positive ones", "fit again"
-            )
+        check_sign(given.panel, bool(log))
         model = super()._onto(given)
         model.parts_ = tuple(part.over(given) for part in self.parts_)
         model.free_ = self.free_ and self.free_.onto(given)
@@ -160,7 +157,7 @@ def _middle(
     return median(np.concatenate(paths))
 
 
-def _told(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
+def told_of(judged: Judged, folds: tuple[Fold, ...], free: float | None, chosen: bool) -> str:
     """What competed, and what was chosen."""
     found = ", ".join(
         f"{c.candidate.name} {c.mase:.3f} after {c.steps} steps{'' if c.kept else ' (left out)'}"

@@ -63,8 +63,8 @@ class GlobalMethod:
         date: str | None = None,
         target: str | None = None,
     ) -> None:
-        self.h = _whole("h", h)
-        self.season = None if season is None else _whole("season", season)
+        self.h = counted("h", h)
+        self.season = None if season is None else counted("season", season)
         self.covariates = Covariates(tuple(past), tuple(future), id, date, target)
         self._kind: tuple[Any, bool] = PANDAS
 
@@ -88,7 +88,7 @@ class GlobalMethod:
         if val_size not in (None, self.h, 2 * self.h):
             raise SpecError(f"val_size={val_size}, expected {self.h} or {2 * self.h}: one horizon or two")
         self.static_ = self.covariates.statics(static_df)
-        given = self._given(data, self.static_)
+        given = self.given_of(data, self.static_)
         self._kind = _kind(data, self.covariates.id or "unique_id")
         self._learn_all(given, seed, 2 if val_size is None else val_size // self.h, watch or Tick())
         return self
@@ -111,7 +111,7 @@ class GlobalMethod:
         known-future columns of all h rows ahead. Raises ForecastError for more steps than were fitted, DataError
         where a row of `futr_df` is missing.
         """
-        h = self.h if h is None else _whole("h", h)
+        h = self.h if h is None else counted("h", h)
         if h > self.h:
             raise ForecastError(
                 f"{self.name} was fitted to forecast {self.h} steps at once, {h} asked for", f"fit it with h={h}"
@@ -150,15 +150,15 @@ class GlobalMethod:
         parallel under `joblib.parallel_config(n_jobs=...)`. Nothing of this model changes.
         """
         wanted = probabilities(_numbers(level), ())
-        step = None if step_size is None else _whole("step_size", step_size)
-        given, cuts = self.origins_of(data, Origins(_whole("n_windows", n_windows), step, by), static_df)
+        step = None if step_size is None else counted("step_size", step_size)
+        given, cuts = self.origins_of(data, Origins(counted("n_windows", n_windows), step, by), static_df)
         (tables,) = over_origins([self], given, cuts, wanted, refit)
-        whole = {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if name != "scale"}
-        return self._frame(whole, _kind(data, self.covariates.id or "unique_id"))
+        joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0] if name != "scale"}
+        return self._frame(joined, _kind(data, self.covariates.id or "unique_id"))
 
     def origins_of(self, data: Any, wanted: Origins, static_df: Any = None) -> tuple[Given, tuple[Cut, ...]]:
         """What `data` say, and the origins that were asked for."""
-        given = self._given(data, self.covariates.statics(static_df))
+        given = self.given_of(data, self.covariates.statics(static_df))
         return given, origins(given.panel, self.h, wanted)
 
     def once(self, given: Given, cuts: Sequence[Cut], wanted: dict[str, float]) -> Iterator[Columns]:
@@ -223,7 +223,7 @@ class GlobalMethod:
         self.given_ = given
         self.scores_ = self._learn(given, seed, horizons, tick)
 
-    def _given(self, data: Any, static: Statics) -> Given:
+    def given_of(self, data: Any, static: Statics) -> Given:
         """What `data` say to learn from."""
         panel = self.covariates.panel(data, self.season)
         return self.covariates.given(agreeing(panel, self.calendar) if self.calendar else panel, self.h, static)
@@ -321,8 +321,8 @@ def _count(tick: Tick, steps: int) -> None:
         tick.step()
 
 
-def _whole(name: str, value: Any) -> int:
-    """A count of at least 1."""
+def counted(name: str, value: Any) -> int:
+    """A count of at least 1; SpecError naming what is none."""
     try:
         count = operator.index(value)
     except TypeError as cause:
