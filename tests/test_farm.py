@@ -1,6 +1,7 @@
 """Tasks in other processes: the same numbers as here, whoever runs them and whatever dies on the way."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -17,8 +18,10 @@ from gatecast.judge.backtest import backtest
 from gatecast.prepare.split import Origins
 from gatecast.train.farm import as_they_end
 from gatecast.train.lockstep import Tick
-from panels import monthly
+from panels import monthly, shorten
 
+AT_WORK = re.compile("spawn_main|ray::PoolActor")
+"""The command of a process that works, of Dask and of Ray."""
 CLUSTERS = ["dask", "ray"]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -50,19 +53,22 @@ class Killer(Tick):
     """At the first finished origin one process that works is killed."""
 
     def __init__(self):
-        self.killed = []
+        self.killed = 0
 
     def step(self):
         if not self.killed:
-            print([(p.pid, p.cmdline()) for p in psutil.Process().children(recursive=True)])
-            at_work = [p for p in psutil.Process().children(recursive=True) if "x" in p.cmdline()[0]]
+            workers = [p for p in psutil.Process().children(recursive=True) if AT_WORK.search(" ".join(p.cmdline()))]
+            self.killed = workers[0].pid
+            workers[0].kill()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_cluster_gives_the_bits_of_one_process_though_a_worker_is_killed(name, monkeypatch):
-    model, killer = global_method("Gatecast", 4), Killer()
+    shorten(monkeypatch)
+    model, killer = global_method("global_ridge", 4), Killer()
     alone = backtest(model, monthly(), Origins(3))
     with working(Engine(jobs=2, engine=name)):
         found = backtest(model, monthly(), Origins(3), watch=Following(killer))
     pd.testing.assert_frame_equal(found.frame, alone.frame, check_exact=True)
+    assert killer.killed

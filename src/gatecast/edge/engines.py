@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from joblib import parallel_config
 
@@ -64,7 +65,7 @@ def _dask(engine: Engine) -> Iterator[None]:
 def _ray(engine: Engine) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = import_extra("ray", "ray")
-    backend = import_extra("ray.util.joblib.ray_backend", "ray").RayBackend(ray_remote_args=RETRIES)
+    backend = _ray_backend()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if engine.address:
@@ -78,6 +79,21 @@ def _ray(engine: Engine) -> Iterator[None]:
             yield
     finally:
         ray.shutdown()
+
+
+def _ray_backend() -> Any:
+    """Ray's own, whose processes are ended for good: asked to end, those that are restarted would be restarted."""
+    ray, ours = import_extra("ray", "ray"), import_extra("ray.util.joblib.ray_backend", "ray")
+
+    class Backend(ours.RayBackend):  # type: ignore[misc]  # known only where Ray is
+        def terminate(self) -> None:
+            if self._pool:
+                for actor, _ in self._pool._actor_pool:
+                    ray.kill(actor)
+                self._pool._actor_pool = []
+            super().terminate()
+
+    return Backend(ray_remote_args=RETRIES)
 
 
 def _processes(engine: Engine) -> int:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import BACKENDS, get_active_backend
 
+from gatecast.nn import native
+
 T = TypeVar("T")
 R = TypeVar("R")
+_lock = threading.Lock()
+_inside, _before = 0, 1
 
 
 def elsewhere() -> bool:
@@ -23,12 +30,13 @@ def as_they_end(work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[in
 
     `work` and the items must be picklable where the backend has other processes. One item is one task, so that a
     process that dies costs the engine no more than the item it was at. What is nested inside runs in threads there.
+    PyTorch's own sums depend on its number of threads; it has one here, so every backend gives the same bits.
 
     >>> list(as_they_end(abs, [-1, 2]))
     [(0, 1), (1, 2)]
     """
     backend: Any = get_active_backend()[0]
-    if type(backend).__name__ == "RayBackend":
+    if "RayBackend" in [kind.__name__ for kind in type(backend).__mro__]:
         backend.supports_return_generator = True  # its pool calls back as tasks end, but it does not say so
     how = "generator_unordered" if backend.supports_return_generator else "list"
     tasks = (delayed(_numbered)(work, number, item) for number, item in enumerate(items))
@@ -36,5 +44,23 @@ def as_they_end(work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[in
 
 
 def _numbered(work: Callable[[Any], Any], number: int, item: Any) -> tuple[int, Any]:
-    with parallel_config(backend="threading", n_jobs=1):
+    with native.allow(native.threads()), one_core_for_torch(), parallel_config(backend="threading", n_jobs=1):
         return number, work(item)
+
+
+@contextmanager
+def one_core_for_torch() -> Iterator[None]:
+    """PyTorch's own operations run on one core, until the last of the threads that asked for it has left."""
+    global _inside, _before
+    with _lock:
+        if not _inside:
+            _before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                torch.set_num_threads(_before)

@@ -77,6 +77,10 @@ class Tick:
     def step(self) -> None:
         """One step is done, in any thread."""
 
+    def __reduce__(self) -> tuple[type[Tick], tuple[()]]:
+        """In another process nobody is told."""
+        return Tick, ()
+
 
 def train_lockstep(
     nets: Corrections,

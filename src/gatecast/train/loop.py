@@ -122,6 +122,10 @@ class Watch:
     monitor: Monitor = field(default_factory=Unwatched)
     store: Store = field(default_factory=Memory)
 
+    def __reduce__(self) -> tuple[type[Watch], tuple[()]]:
+        """In another process nobody watches, and nothing is kept."""
+        return Watch, ()
+
 
 def train(task: Task, watch: Watch) -> LossCurve:
     """Train `task.network` in place, from its checkpoint if there is one; returns the loss curve.

@@ -1,15 +1,13 @@
-"""Train several networks at once: each on its share of the cores, the same bits as one after another."""
+"""Train several networks at once: each on its share of the cores, the same bits as one after another or elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
-
 from gatecast.nn import native
+from gatecast.train.farm import as_they_end, elsewhere, one_core_for_torch
 from gatecast.train.loop import LossCurve, Task, Watch, train
 
 T = TypeVar("T")
@@ -18,7 +16,11 @@ R = TypeVar("R")
 
 def train_all(tasks: list[Task], watch: Watch) -> tuple[LossCurve, ...]:
     """Train every task's network in place."""
-    return in_parallel(lambda task: train(task, watch), tasks)
+    done = in_parallel(lambda task: (train(task, watch), task.network.state_dict()), tasks)
+    for task, (_, weights) in zip(tasks, done, strict=True):
+        task.network.load_state_dict(weights)
+        task.network.eval()
+    return tuple(curve for curve, _ in done)
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
@@ -26,24 +28,19 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
 
     PyTorch's own operations run on one core: at these sizes a second one costs more in waiting than it brings. The
     kernels give the same bits for any number of threads, so results do not depend on the number of cores. Nested calls
-    divide the share of the outer call.
+    divide the share of the outer call. Where the caller chose a backend of joblib that reaches other machines, they
+    run there: then `work` says all that it made in what it returns, and nobody here sees it on its way.
     """
     waiting, threads = list(items), native.threads()
+    if elsewhere():
+        found = dict(as_they_end(work, waiting))
+        return tuple(found[place] for place in range(len(waiting)))
     workers = max(1, min(len(waiting), threads))
 
     def shared(item: T) -> R:
         with native.allow(threads // workers):
             return work(item)
 
-    with _one_core_for_torch(), ThreadPoolExecutor(workers) as pool:
+    with one_core_for_torch(), ThreadPoolExecutor(workers) as pool:
         return tuple(pool.map(shared, waiting))
 
-
-@contextmanager
-def _one_core_for_torch() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -139,7 +139,8 @@ def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: i
         for group in range(GROUPS)
     ]
     tick.begin("training", sum(job.looks[-1] for job in jobs))
-    in_parallel(lambda job: _finish(job, tick), jobs)
+    for job, averaged in zip(jobs, in_parallel(lambda job: _finished(job, tick), jobs), strict=True):
+        job.part.nets[job.group].load_state_dict(averaged)
     return parts
 
 
@@ -194,9 +195,8 @@ def median(paths: Paths) -> Quantiles:
     return middle
 
 
-def _finish(job: Job, tick: Tick) -> None:
-    """Train a group to its last look and leave it with its averaged weights."""
-    net = job.part.nets[job.group]
+def _finished(job: Job, tick: Tick) -> dict[str, torch.Tensor]:
+    """The averaged weights of a group that is trained to its last look."""
     for _ in job.run(tick):
-        averaged = {name: weight.clone() for name, weight in net.state_dict().items()}
-    net.load_state_dict(averaged)
+        averaged = {name: weight.clone() for name, weight in job.part.nets[job.group].state_dict().items()}
+    return averaged
