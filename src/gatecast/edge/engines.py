@@ -85,7 +85,7 @@ def _ray_backend() -> Any:
     """Ray's own, whose processes are ended for good: asked to end, those that are restarted would be restarted."""
     ray, ours = import_extra("ray", "ray"), import_extra("ray.util.joblib.ray_backend", "ray")
 
-    class Backend(ours.RayBackend):  # type: ignore[misc]  # known only where Ray is
+    class Backend(ours.RayBackend):  # type: ignore[misc,name-defined]  # known only where Ray is
         def terminate(self) -> None:
             if self._pool:
                 for actor, _ in self._pool._actor_pool:

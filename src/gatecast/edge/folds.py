@@ -36,12 +36,11 @@ class Folds:
         """Keep `tables` on disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors: container.Tensors = {}
-        facts = []
+        facts: list[list[tuple[str, str, list[str]]]] = [[] for _ in tables]
         for t, table in enumerate(tables):
-            facts.append([])
             for c, (name, column) in enumerate(table.items()):
                 tensors[f"{t}.{c}"], words = _numbers(column)
-                facts[-1].append((name, column.dtype.str, words))
+                facts[t].append((name, column.dtype.str, words))
         container.write(self._path(key), KIND, tensors, {"tables": facts})
 
     def clear(self) -> None:

@@ -43,4 +43,3 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> tuple[R, ...]:
 
     with one_core_for_torch(), ThreadPoolExecutor(workers) as pool:
         return tuple(pool.map(shared, waiting))
-

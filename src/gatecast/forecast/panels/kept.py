@@ -18,7 +18,8 @@ from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.train.lockstep import Tick
 
-Columns = dict[str, Shaped[np.ndarray, "rows"]]
+Columns = dict[str, Shaped[np.ndarray, "_"]]
+"""A table: columns of the same length, which another table need not have."""
 
 
 @runtime_checkable
