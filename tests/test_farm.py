@@ -98,7 +98,6 @@ if __name__ == "__main__":
     for engine in ("local", sys.argv[1]):
         with working(Engine(jobs=2, engine=engine)):
             networks = list(gc.Forecaster("lstm:4", lookback=8, members=2, recipe=recipe).fit(sine(60)).networks_)
-            networks += gc.SequenceForecaster(4, "gru:8", members=2).fit(sine(60)).nets_
             parts = gc.GlobalForecaster(4, without=["rival"]).fit(sine(60)).parts_
         networks += [network for part in parts for network in part.nets]
         weights = [weight.numpy().tobytes() for network in networks for weight in network.state_dict().values()]
