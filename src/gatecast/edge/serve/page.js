@@ -1,7 +1,7 @@
 "use strict";
 const EVERY = 2000, NAMES = 200, SHOWN = 120, ROOM = { left: 62, right: 12, top: 12, bottom: 26 };
 const part = (id) => document.getElementById(id);
-let token = "", chosen = null, next = null, timer = null, turn = 0;
+let token = "", chosen = null, next = null, timer = null, turn = 0, redraw = () => {};
 
 class Refusal extends Error {
   constructor(status, told) { super(told); this.status = status; }
@@ -19,6 +19,7 @@ const place = (name) => `v1/series/${encodeURIComponent(name)}`;
 
 async function listNames(after) {
   const page = await ask(`v1/series?limit=${NAMES}${after === null ? "" : `&after=${encodeURIComponent(after)}`}`);
+  if (after === null) part("series").replaceChildren();
   for (const name of page.series) {
     const option = document.createElement("option");
     option.value = option.textContent = name;
@@ -63,17 +64,12 @@ async function refresh() {
     if (mine !== turn) return;
     if (error.status === 401) return askForToken();
     say(error instanceof Refusal ? error.message : "The server does not answer; asking again.");
-    if (error.status === 404) forgetNames();
+    if (error.status === 404) chosen = null;
   }
   timer = setTimeout(refresh, EVERY);
 }
 
 function say(text) { part("told").textContent = text; }
-
-function forgetNames() {
-  chosen = null;
-  part("series").replaceChildren();
-}
 
 function askForToken() {
   say(token ? "The server does not take this token." : "The server asks for a token.");
@@ -91,11 +87,12 @@ function show(about, ahead) {
     ? `Mean absolute one-step error of late: ${text(drift.model)}, naive forecast ${text(drift.naive)}` +
       (drift.worse ? ". The model has become worse than naive: fit it again." : ".")
     : "Nothing was observed since the series went live.";
-  draw(about.recent.slice(-SHOWN), ahead.forecast);
+  redraw = () => draw(about.recent.slice(-SHOWN), ahead.forecast);
+  redraw();
   document.documentElement.dataset.drawn = "yes";
 }
 
-const text = (value) => value === null || value === undefined ? "?" : String(+value.toPrecision(5));
+const text = (value) => value === null || value === undefined ? "?" : String(+value.toPrecision(6));
 
 function make(parent, name, attributes, content) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -162,5 +159,5 @@ part("entry").addEventListener("submit", (event) => {
 });
 part("series").addEventListener("change", () => { chosen = part("series").value; refresh(); });
 part("more").addEventListener("click", () => listNames(next).catch((error) => say(error.message)));
-addEventListener("resize", () => refresh());
+addEventListener("resize", () => redraw());
 refresh();
