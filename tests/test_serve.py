@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gatecast.data.panel import time_text
+from gatecast.edge.serve.schemas import Ask
 from gatecast.edge.serve.settings import Limits
 from serving import FITTED, as_json, client, live, model, rows_of, whole
 
@@ -51,6 +52,7 @@ def test_forecasts_equal_the_model_over_the_same_rows(server):
         expected = model().predict(4, rows_of(0, end))
         for answer in (
             forecast(server, name, h=4),
+            server.post(f"/v1/series/{quote(name)}/forecast", json={"h": 4}),
             server.post("/v1/forecast", json={"history": as_json(end - 40, end), "h": 4}),
         ):
             np.testing.assert_allclose(values(answer), expected.mean, rtol=1e-12)
@@ -234,7 +236,7 @@ class Blocked:
     def work(self, *_):
         self.begun.append(1)
         assert self.go.wait(20)
-        return live().forecast("prices", 1, [])
+        return live().forecast("prices", Ask(h=1))
 
 
 def test_too_many_requests_at_once_are_sent_away_and_a_late_one_is_told(strict, monkeypatch):
@@ -340,6 +342,6 @@ def test_every_request_and_answer_has_an_example_that_its_schema_takes(server):
             for example in schema["examples"]:
                 kind.model_validate(example)
     operations = [(p, m, o) for p, ways in document["paths"].items() for m, o in ways.items()]
-    assert len(operations) == 9
+    assert len(operations) == 10
     for _, _, operation in operations:
         assert {"401", "422", "429"} <= set(operation["responses"]) and operation["summary"]

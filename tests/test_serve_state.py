@@ -1,6 +1,7 @@
 """What the server keeps: a state that is the same after a crash, that does not grow, and that belongs to one model."""
 
 import shutil
+import socket
 import sqlite3
 from threading import Thread
 
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from gatecast.edge.cli import main
-from gatecast.edge.serve import auth
+from gatecast.edge.serve import auth, run
 from gatecast.edge.serve import live as living
-from gatecast.edge.serve.schemas import Row
+from gatecast.edge.serve.schemas import Ask, Row
 from gatecast.edge.serve.settings import LimitError
 from gatecast.edge.serve.store import SHOWN, Store
 from gatecast.errors import ModelFileError, SpecError
@@ -35,7 +36,7 @@ def everything(series):
     found = {}
     for name in series.names("", 1000)[1]:
         last, count, drift, shown = series.about(name)
-        ahead = series.forecast(name, 5, [])[1]
+        ahead = series.forecast(name, Ask(h=5))[1]
         found[name] = (last, count, str(drift), shown, ahead["ds"].tolist(), ahead[series.model.name].tolist())
     return found
 
@@ -207,3 +208,13 @@ def test_a_file_without_a_model_is_refused(capsys, tmp_path):
     (tmp_path / "m.gatecast").write_bytes(b"x" * 100)
     assert main(["serve", str(tmp_path / "m.gatecast")]) == 5
     assert "error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_answers_are_sent_at_once_and_an_address_is_held_by_one(host, shown):
+    with run.listen(host, 0) as listening:
+        port = listening.getsockname()[1]
+        assert run.address(listening) == f"http://{shown}:{port}/"
+        assert listening.proto == socket.IPPROTO_TCP
+        with pytest.raises(OSError, match="in use"):
+            run.listen(host, port)

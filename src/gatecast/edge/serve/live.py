@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gatecast.edge.save import load, save
 from gatecast.edge.serve.rows import Reader, number
-from gatecast.edge.serve.schemas import Row
+from gatecast.edge.serve.schemas import Ask, Row
 from gatecast.edge.serve.settings import LimitError, Limits
 from gatecast.edge.serve.store import Call, Shown, Store
 
@@ -100,20 +100,20 @@ class Live:
         self._settle(batch)
         return created, seen
 
-    def forecast(self, name: str, h: int | None, level: Sequence[float]) -> tuple[Any, Any]:
-        """The newest time of a series, and its forecast as a frame."""
+    def forecast(self, name: str, ask: Ask) -> tuple[Any, Any]:
+        """The newest time of a series, and what follows it as a frame."""
         with self.lock:
             self._known(name)
-            return self.stream.last(name), self.stream.forecast(h, series=name, level=level)
+            ahead = self.reader.ahead(name, ask.ahead)
+            return self.stream.last(name), self.stream.forecast(ask.h, series=name, level=ask.level, futr_df=ahead)
 
-    def forecast_once(
-        self, history: Sequence[Row], h: int | None, level: Sequence[float], ahead: Sequence[Row]
-    ) -> tuple[Any, Any]:
+    def forecast_once(self, history: Sequence[Row], ask: Ask) -> tuple[Any, Any]:
         """The newest time of rows that belong to no live series, and what follows them as a frame."""
         times, values = self.reader.table(history)
         with self.turns:
             stream = self.model.stream(self.reader.panel(ONCE, times, values))
-            return times[-1], stream.forecast(h, level=level, futr_df=self.reader.ahead(ONCE, ahead))
+            ahead = self.reader.ahead(ONCE, ask.ahead)
+            return times[-1], stream.forecast(ask.h, level=ask.level, futr_df=ahead)
 
     def about(self, name: str) -> tuple[Any, int, Any, list[Shown]]:
         """The newest time of a series, how many rows came in, its drift, and its newest rows."""

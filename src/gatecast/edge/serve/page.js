@@ -114,8 +114,7 @@ function draw(recent, ahead) {
   const y = (value) => height - ROOM.bottom - (height - ROOM.top - ROOM.bottom) * (value - low) / (high - low);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  for (let i = 0; i <= 4; i++) {
-    const value = low + (high - low) * i / 4;
+  for (const value of ticks(low, high)) {
     make(svg, "line", { class: "grid", x1: ROOM.left, x2: width - ROOM.right, y1: y(value), y2: y(value) });
     make(svg, "text", { class: "label", x: ROOM.left - 8, y: y(value) + 4, "text-anchor": "end" }, text(value));
   }
@@ -139,6 +138,13 @@ function draw(recent, ahead) {
   });
   box.replaceChildren(svg);
   box.setAttribute("aria-label", `Line chart: ${recent.length} observed rows and ${ahead.length} steps ahead`);
+}
+
+function ticks(low, high) {
+  const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((each) => each * power >= rough * 0.999);
+  const first = Math.ceil(low / step), count = Math.floor(high / step) - first + 1;
+  return Array.from({ length: count }, (_, i) => (first + i) * step);
 }
 
 function curve(svg, name, points, x, y) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -25,13 +24,11 @@ router = APIRouter(prefix="/v1")
 
 
 @router.post("/forecast", summary="Forecast rows that come along")
-def forecast_once(request: Request, ask: schemas.Ask) -> schemas.Forecast:
+def forecast_once(request: Request, ask: schemas.AskOnce) -> schemas.Forecast:
     """Forecast what follows `history`; nothing is kept."""
     live = _live(request)
     live.limits.check("rows", len(ask.history) + len(ask.ahead))
-    _check_size(live.limits, ask.h, ask.level)
-    last, frame = live.forecast_once(ask.history, ask.h, ask.level, ask.ahead)
-    return _forecast(live, None, last, frame)
+    return _forecast(live, None, *live.forecast_once(ask.history, _sized(live.limits, ask)))
 
 
 @router.get("/series", summary="List the live series")
@@ -72,9 +69,15 @@ def forecast(
     level: Annotated[list[schemas.Level], LEVEL] = [],  # noqa: B006  # FastAPI copies it
 ) -> schemas.Forecast:
     """Forecast what follows the newest row of a live series."""
+    return forecast_ahead(request, id, schemas.Ask(h=h, level=level))
+
+
+@router.post("/series/{id}/forecast", summary="Forecast a series, with what is known ahead")
+def forecast_ahead(request: Request, id: Name, ask: schemas.Ask) -> schemas.Forecast:
+    """Forecast what follows the newest row of a live series, given the columns that are known ahead."""
     live, name = _live(request), _decoded(id)
-    _check_size(live.limits, h, level)
-    return _forecast(live, name, *live.forecast(name, h, level))
+    live.limits.check("rows", len(ask.ahead))
+    return _forecast(live, name, *live.forecast(name, _sized(live.limits, ask)))
 
 
 @router.get("/series/{id}", summary="Look at a series")
@@ -134,9 +137,11 @@ def _decoded(id: str) -> str:
         raise HTTPException(404, "the name in the address is not UTF-8") from cause
 
 
-def _check_size(limits: Limits, h: int | None, level: Sequence[float]) -> None:
-    limits.check("horizon", h or 1)
-    limits.check("levels", len(level))
+def _sized(limits: Limits, ask: schemas.Ask) -> schemas.Ask:
+    """The question, if it asks for no more than it may."""
+    limits.check("horizon", ask.h or 1)
+    limits.check("levels", len(ask.level))
+    return ask
 
 
 def _forecast(live: Live, name: str | None, last: Any, frame: Any) -> schemas.Forecast:

@@ -13,9 +13,21 @@ BACKLOG = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at this address; port 0 takes a free one. Raises OSError where the address is not to be had."""
+    """A socket at this address; port 0 takes a free one. Raises OSError where the address is not to be had.
+
+    asyncio sends an answer's last part at once only where the socket names its protocol; without it, every answer
+    waits for the client's delayed acknowledgement.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def address(listening: socket.socket) -> str:

@@ -40,13 +40,19 @@ class Rows(BaseModel):
 
 
 class Ask(BaseModel):
-    """A forecast of rows that come with the question. `ahead`: the columns that are known ahead, row by row."""
+    """A forecast. `ahead`: the columns that are known ahead, row by row, where the model reads such columns."""
 
-    model_config = example(history=[{"time": "2013-03-01", "value": 203.0}, ROW], h=3, level=[80])
-    history: Annotated[list[Row], Field(min_length=1)]
+    model_config = example(h=3, level=[80])
     h: Steps | None = None
     level: list[Level] = []
     ahead: list[Row] = []
+
+
+class AskOnce(Ask):
+    """A forecast of rows that come with the question."""
+
+    model_config = example(history=[{"time": "2013-03-01", "value": 203.0}, ROW], h=3, level=[80])
+    history: Annotated[list[Row], Field(min_length=1)]
 
 
 class Observed(BaseModel):
