@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 
 import gatecast as gc
@@ -13,6 +14,7 @@ from gatecast.edge.serve.settings import Limits
 from gatecast.edge.serve.store import Store
 from models import QUICK, prices
 
+pytest.importorskip("gatecast.forecast.streams", reason="the server is built on streams")
 FITTED = 120
 HERE = "http://127.0.0.1"
 

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
@@ -58,6 +59,10 @@ class Live:
         self.model, self.store, self.limits = model, store, limits
         self.lock, self.writing, self.pending = Lock(), Lock(), Batch()
         self.turns = BoundedSemaphore(TURNS)
+        self.latest: dict[str, str] = {}
+        """The digest of the latest request of every live series."""
+        self.count = 0
+        """Calls since the snapshot."""
         self.trouble = ""
         """What kept the last write from the disk."""
         fitted = model.history_ if hasattr(model, "history_") else model.panel_
@@ -132,9 +137,10 @@ class Live:
         self._settle(batch)
 
     def close(self) -> None:
-        """Write what the next start begins with, and let go of the store."""
+        """Take a snapshot for the next start, where the disk has room for it, and let go of the store."""
         with self.writing:
-            self._compact()
+            with suppress(sqlite3.Error):
+                self._compact()
             self.store.close()
 
     def _known(self, name: str) -> None:
@@ -180,8 +186,8 @@ class Live:
         try:
             if batch.calls:
                 self.store.write(batch.calls)
-                self.count += len(batch.calls)
-            batch.done, self.trouble = True, ""
+                self.count, self.trouble = self.count + len(batch.calls), ""
+            batch.done = True
             if self.count >= max(CALLS, len(self.latest)):
                 self._compact()
         except sqlite3.Error as cause:
