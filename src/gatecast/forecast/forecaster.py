@@ -18,6 +18,8 @@ from gatecast.forecast.modes import Rolling, direct, free_run, one_step
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
+from gatecast.forecast.streams.stream import Stream
+from gatecast.forecast.streams.windows import Windows
 from gatecast.nn import feedback, native
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import trainable
@@ -97,13 +99,21 @@ class Forecaster(Method):
                 f"fit it with h={h}",
             )
         panel, known = self._continue(data)
-        mean = direct(self._rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
+        mean = direct(self.rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
         return self._written("direct", panel, mean, None)
+
+    def stream(self, history: Any = None) -> Stream:
+        """Live series of this model, from the end of `history` (its own, without): see `Stream`."""
+        return self.unstarted().begin(history)
+
+    def unstarted(self) -> Stream:
+        """A stream without any series."""
+        return Stream(self, Windows(self))
 
     def tail(self) -> Panel:
         """The newest rows of history that one forecast needs, their gaps filled."""
         history = replace(self._history(), values=fill(self._history()).values)
-        return history.where(np.arange(history.rows) >= history.rows - self._rolling().need)
+        return history.where(np.arange(history.rows) >= history.rows - self.rolling().need)
 
     def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
         """The scaled window that the next forecast reads, and its times."""
@@ -151,7 +161,7 @@ class Forecaster(Method):
             choices["columns"] = wanted
         return plan.given(choices, self.recipe)
 
-    def _rolling(self) -> Rolling:
+    def rolling(self) -> Rolling:
         """All networks as one step: the mean of their scaled forecasts."""
         networks = self.networks_
 
@@ -167,12 +177,12 @@ class Forecaster(Method):
         return Rolling(step, self.transform_, self.plan_.lookback, feed if native.kernels is not None else None)
 
     def _ahead(self, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
-        return one_step(self._rolling(), values, anchors)
+        return one_step(self.rolling(), values, anchors)
 
     def _onward(
         self, values: Float64[np.ndarray, "T C"], origins: Int64[np.ndarray, "N"], steps: int
     ) -> Float64[np.ndarray, "N steps"]:
-        return free_run(self._rolling(), values, origins, steps)
+        return free_run(self.rolling(), values, origins, steps)
 
     def _held(self, panel: Panel) -> Held | None:
         held = min(held_rows(training, panel.rows, self.h) for training in self.plan_.trainings)

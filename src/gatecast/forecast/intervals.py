@@ -30,6 +30,15 @@ class Calibration:
         """Bands of every level for which there are enough scores (80: 4, 95: 19)."""
         return tuple(_band(self, mean, level) for level in LEVELS if _rank(level, len(self.scores)))
 
+    def bound(self, mean: Float64[np.ndarray, "N"], p: float) -> Float64[np.ndarray, "N"]:
+        """One end of the central band whose other end leaves the same share: probability p is below it; NaN where
+        there are too few scores."""
+        level = abs(200 * p - 100)
+        if not _rank(level, len(self.scores)):
+            return np.full(len(mean), np.nan)
+        band = _band(self, mean, level)
+        return band.lo if p < 0.5 else band.hi
+
 
 def calibrate(truth: Float64[np.ndarray, "n"], forecast: Float64[np.ndarray, "n"], ratio: bool) -> Calibration:
     """Scores of held-back forecasts; falls back to differences where a logarithm is impossible."""

@@ -119,7 +119,7 @@ class GlobalMethod:
         given, kind = self._asked(data, futr_df, static_df, h)
         model = self if given is self.given_ else self._onto(given)
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
-        columns = model._columns(model._paths(), model._places(), wanted)
+        columns = model.columns_of(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
 
     def over(self: M, data: Any, static_df: Any = None) -> M:
@@ -190,7 +190,7 @@ class GlobalMethod:
             ids = np.array(given.panel.ids)[cut.judged]
             ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
             yield {
-                **self._columns(paths, Places(ids, ends, scale), wanted),
+                **self.columns_of(paths, Places(ids, ends, scale), wanted),
                 "cutoff": np.repeat(ends, self.h),
                 "y": horizon_after(given.panel, cut, self.h).reshape(-1),
                 "scale": np.repeat(scale, self.h),
@@ -245,13 +245,17 @@ class GlobalMethod:
         panel = self.covariates.panel(data, self.season)
         return self.covariates.given(agreeing(panel, self.calendar) if self.calendar else panel, self.h, static)
 
+    def reading(self, data: Any, static_df: Any = None) -> Given:
+        """What `data` of fitted or other series say to go on from."""
+        static = self.static_ if static_df is None else self.static_.others(static_df)
+        panel = on_calendar(self.covariates.panel(data, self.season), self.fitted().panel.calendar)
+        return self.covariates.given(panel, self.h, static)
+
     def _asked(self, data: Any, futr_df: Any, static_df: Any, h: int) -> tuple[Given, tuple[Any, bool]]:
         """What a forecast is asked from (what was learned from, without data), and the caller's kind of frame."""
         given, kind = self.fitted(), self._kind
         if data is not None:
-            static = self.static_ if static_df is None else self.static_.others(static_df)
-            panel = on_calendar(self.covariates.panel(data, self.season), given.panel.calendar)
-            given = self.covariates.given(panel, self.h, static)
+            given = self.reading(data, static_df)
             kind = _kind(data, self.covariates.id or "unique_id")
         elif static_df is not None:
             raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
@@ -261,7 +265,7 @@ class GlobalMethod:
         panel = self.panel_
         return Places(np.array(panel.ids), panel.times[panel.indptr[1:] - 1], error_scale(panel))
 
-    def _columns(self, paths: Float64[np.ndarray, "V K Q"], places: Places, wanted: dict[str, float]) -> Columns:
+    def columns_of(self, paths: Float64[np.ndarray, "V K Q"], places: Places, wanted: dict[str, float]) -> Columns:
         """Forecasts and bounds from some places on."""
         rising = sorted(wanted, key=lambda suffix: wanted[suffix])
         bounds = self.scores_.bounds(paths, places.scale, list(wanted.values()))
