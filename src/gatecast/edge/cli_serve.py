@@ -39,7 +39,7 @@ def serve(
     for package in PACKAGES:
         import_extra(package, "serve")
     from gatecast.edge.jobs import use_threads
-    from gatecast.edge.save import load
+    from gatecast.edge.save import load_model
     from gatecast.edge.serve import auth, run
     from gatecast.edge.serve.app import create_app
     from gatecast.edge.serve.live import Live
@@ -49,7 +49,7 @@ def serve(
     auth.check_address(host, token)
     run.end_on_sigterm()
     use_threads(threads)
-    digest, fitted = digest_of(model), load(model)
+    digest, fitted = digest_of(model), load_model(model)
     if not hasattr(fitted, "stream"):
         raise SpecError(f"'{model}' holds no model that goes on row by row", "serve a file that `gatecast fit` wrote")
     listening = run.listen(host, port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -18,8 +18,6 @@ from gatecast.forecast.modes import Rolling, direct, free_run, one_step
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.plan import AUTO, Plan, Recipe, auto_plan, spec_plan
 from gatecast.forecast.result import Forecast
-from gatecast.forecast.streams.stream import Stream
-from gatecast.forecast.streams.windows import Windows
 from gatecast.nn import feedback, native
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import trainable
@@ -28,6 +26,9 @@ from gatecast.prepare.scale import Equivariance, fit_transform
 from gatecast.prepare.split import require_rows
 from gatecast.train.loop import LossCurve, Watch
 from gatecast.train.members import train_all
+
+if TYPE_CHECKING:
+    from gatecast.forecast.streams.stream import Stream
 
 
 class Forecaster(Method):
@@ -103,12 +104,14 @@ class Forecaster(Method):
         return self._written("direct", panel, mean, None)
 
     def stream(self, history: Any = None) -> Stream:
-        """Live series of this model, from the end of `history` (its own, without): see `Stream`."""
-        return self.unstarted().begin(history)
+        """Live series that go on from `history` (a Panel, a path or a frame; without, from the model's own).
 
-    def unstarted(self) -> Stream:
-        """A stream without any series."""
-        return Stream(self, Windows(self))
+        `history` holds at least the rows that one forecast reads, from whenever. See `Stream`.
+        """
+        from gatecast.forecast.streams.opening import empty_stream  # streams know the models
+
+        self._history()
+        return empty_stream(self).begin(history)
 
     def tail(self) -> Panel:
         """The newest rows of history that one forecast needs, their gaps filled."""

@@ -30,12 +30,12 @@ class Calibration:
         """Bands of every level for which there are enough scores (80: 4, 95: 19)."""
         return tuple(_band(self, mean, level) for level in LEVELS if _rank(level, len(self.scores)))
 
-    def bound(self, mean: Float64[np.ndarray, "N"], p: float) -> Float64[np.ndarray, "N"]:
-        """One end of the central band whose other end leaves the same share: probability p is below it; NaN where
-        there are too few scores."""
-        level = abs(200 * p - 100)
+    def bound(self, mean: Float64[np.ndarray, "N"], p: float) -> Float64[np.ndarray, "N"] | None:
+        """What lies above the truth with probability p: an end of the central band that leaves as much beyond either
+        end; None where there are too few scores."""
+        level = round(abs(200 * p - 100), 8)
         if not _rank(level, len(self.scores)):
-            return np.full(len(mean), np.nan)
+            return mean if level == 0 else None
         band = _band(self, mean, level)
         return band.lo if p < 0.5 else band.hi
 

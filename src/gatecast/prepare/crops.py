@@ -156,7 +156,7 @@ class Crops:
         if normal == "spread":
             floor = np.repeat(usual, lengths)
             scale = np.maximum(facts.deviation, LEAST_SCALE * floor)
-        columns = [facts.centre, scale, facts.count, np.log(scale / floor), states.started]
+        columns = [facts.centre, scale, facts.valid, np.log(scale / floor), states.started]
         self._states = torch.from_numpy(
             np.column_stack([*(each.astype(np.float32) for each in columns), states.level, states.trend])
         )

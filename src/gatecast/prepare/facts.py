@@ -1,4 +1,4 @@
-"""What is known of a series at each of its rows from all rows before: where it stands, how wide it is, its smoothers."""
+"""What is known of a series at each of its rows from all rows up to it: level, width, range and smoothers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Facts(NamedTuple):
     """Of S series in rows one after another, all but `offset`, their first values, relative to that.
 
     `centre`: the mean of the last season's values; where all are missing, the last centre there was. `deviation`: the
-    standard deviation of the look-back window, `count` its values. `ranges`: the lowest and the highest value so far.
-    `difference`: the mean seasonal difference.
+    standard deviation of the look-back window, `valid` how many values it has. `ranges`: the lowest and the highest
+    value so far. `difference`: the mean seasonal difference.
     """
 
     offset: Float64[np.ndarray, "S"]
     difference: Float64[np.ndarray, "S"]
     centre: Float64[np.ndarray, "rows"]
     deviation: Float64[np.ndarray, "rows"]
-    count: Float64[np.ndarray, "rows"]
+    valid: Float64[np.ndarray, "rows"]
     ranges: Float64[np.ndarray, "rows 2"]
     states: States
 
@@ -44,8 +44,8 @@ def facts_of(
     z = z - np.repeat(offset, np.diff(indptr))
     if difference is None:
         difference = seasonal_differences(z, indptr, season)
-    centre, deviation, count = windows_of(z, indptr, lookback, season)
-    return Facts(offset, difference, centre, deviation, count, ranges_of(z, indptr), smooth(z, indptr, season))
+    centre, deviation, valid = windows_of(z, indptr, lookback, season)
+    return Facts(offset, difference, centre, deviation, valid, ranges_of(z, indptr), smooth(z, indptr, season))
 
 
 def deviation_of(count: Sums, total: Sums, squares: Sums) -> Sums:

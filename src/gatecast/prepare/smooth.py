@@ -55,7 +55,8 @@ def smooth(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]
     ([0.0, 2.0, 2.0, 2.0], [-1.0, 1.0, -1.0, 1.0])
     """
     started = np.arange(len(z)) - np.repeat(indptr[:-1], np.diff(indptr)) >= season - 1
-    return States(*_smoothed(z, indptr, season, np.float32), started)
+    level, trend, cycle = _smoothed(z, indptr, season, np.float32)
+    return States(level, trend, cycle, started)
 
 
 def smooth_exactly(

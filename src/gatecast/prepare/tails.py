@@ -38,11 +38,11 @@ class Sums(NamedTuple):
     """Sums of absolute values, and how many."""
 
     total: Float64[np.ndarray, "n"]
-    count: Float64[np.ndarray, "n"]
+    number: Float64[np.ndarray, "n"]
 
     def mean(self) -> Float64[np.ndarray, "n"]:
         """NaN where there is none."""
-        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
+        return np.where(self.number > 0, self.total / np.maximum(self.number, 1), np.nan)
 
 
 class Totals:
@@ -60,7 +60,7 @@ class Totals:
         new = {
             "largest": np.fmax.reduceat(size, starts),
             "size.total": np.add.reduceat(np.where(known, size, 0.0), starts),
-            "size.count": np.add.reduceat(known, starts),
+            "size.number": np.add.reduceat(known, starts),
         }
         for name, rows in (("gone", panel.calendar.season), ("step", 1)):
             sums = difference_sums(y, panel.indptr, rows)
@@ -77,10 +77,10 @@ class Totals:
         old = Within(*(self.kept[f"columns.{name}"][at] for name in Within._fields))
         known = np.isfinite(columns)
         off = np.where(known, columns - old.mean, 0.0)
-        count = old.count + known
-        mean = old.mean + off / np.maximum(count, 1)  # Welford (1962)
+        number = old.values + known
+        mean = old.mean + off / np.maximum(number, 1)  # Welford (1962)
         square = old.square + np.where(known, off * (columns - mean), 0.0)
-        new = Within(count, mean, square, np.fmax(old.largest, np.abs(columns)))
+        new = Within(number, mean, square, np.fmax(old.largest, np.abs(columns)))
         for name, array in new._asdict().items():
             self.kept[f"columns.{name}"][at] = array
 
@@ -102,7 +102,6 @@ class Totals:
     def difference(self, at: Places) -> Values:
         """The mean seasonal differences."""
         return sums_of(self.kept, "gone").mean()[at]
-
 
     def forget(self, place: int) -> None:
         """Drop a series."""
@@ -129,7 +128,7 @@ class Level:
         first, (total, count) = firsts(x, indptr), difference_sums(x, indptr, self.season)
         x = x - np.repeat(first, np.diff(indptr))
         low, high = np.fmin.reduceat(x, starts), np.fmax.reduceat(x, starts)
-        new = {"shift": shift, "first": first, "low": low, "high": high, "gone.total": total, "gone.count": count}
+        new = {"shift": shift, "first": first, "low": low, "high": high, "gone.total": total, "gone.number": count}
         self._begin(x, indptr, new)
         self.kept = {name: np.concatenate([old, new[name]]) for name, old in self.kept.items()}
 
@@ -201,7 +200,7 @@ class Tail(Level):
         lengths, kept, by = np.diff(indptr), self.ring.kept, self._divisor(at, totals)
         divisor = np.repeat(by, lengths)
         rows = np.repeat(kept["count"][at] - indptr[1:], lengths) + np.arange(indptr[-1])
-        states = [(kept[name][where] / divisor[:, None]).astype(np.float32) for name in INNER]
+        level, trend, season = ((kept[name][where] / divisor[:, None]).astype(np.float32) for name in INNER)
         ends = np.stack([self.kept[name][at] / by for name in ("low", "high")], axis=1)
         return Facts(
             self.kept["first"][at] / by,
@@ -210,7 +209,7 @@ class Tail(Level):
             kept["deviation"][where] / divisor,
             kept["valid"][where],
             np.repeat(ends, lengths, axis=0),
-            States(*states, rows >= self.season - 1),
+            States(level, trend, season, rows >= self.season - 1),
         )
 
     def _columns(self) -> Kept:
@@ -254,11 +253,11 @@ class Tail(Level):
             kept["cycle"][at[begin]] = around[..., None]
             cycle[begin] = around[:, -1:]
             for back in range(m - 1):
-                self.ring.rewrite("season", at[begin], m - 2 - back, np.repeat(around[:, [back]], len(self.bank), axis=1))
+                self.ring.rewrite(
+                    "season", at[begin], m - 2 - back, np.repeat(around[:, [back]], len(self.bank), axis=1)
+                )
         kept["level"][at], kept["trend"][at], kept["cycle"][at, phase] = level, trend, cycle
         return {"level": level, "trend": trend, "season": cycle}
-
-
 
 
 def drop(kept: Kept, place: int) -> None:
@@ -273,7 +272,7 @@ def sums_of(kept: Kept, name: str) -> Sums:
 
 
 def _named(name: str) -> tuple[str, str]:
-    return f"{name}.total", f"{name}.count"
+    return f"{name}.total", f"{name}.number"
 
 
 def _count(kept: Kept, name: str, at: Places, change: Values) -> None:

@@ -38,14 +38,14 @@ class Within(NamedTuple):
     """Of every covariate in every series: how many values, their mean, the sum of squares around it, the largest
     size."""
 
-    count: Float64[np.ndarray, "S F"]
+    values: Float64[np.ndarray, "S F"]
     mean: Float64[np.ndarray, "S F"]
     square: Float64[np.ndarray, "S F"]
     largest: Float64[np.ndarray, "S F"]
 
     def spread(self) -> Float64[np.ndarray, "F"]:
         """The standard deviation around the means, over all series; 1 where it is 0."""
-        spread = np.sqrt(self.square.sum(axis=0) / np.maximum(self.count.sum(axis=0), 1))
+        spread = np.sqrt(self.square.sum(axis=0) / np.maximum(self.values.sum(axis=0), 1))
         return np.where(spread > 1e-9 * self.largest.max(axis=0, initial=0.0), spread, 1.0)
 
 
@@ -54,11 +54,11 @@ def within(given: Given) -> Within:
     values, indptr = given.panel.values[:, 1:], given.panel.indptr
     known, starts = np.isfinite(values), indptr[:-1]
     there = np.where(known, values, 0.0)
-    count = np.add.reduceat(known, starts, axis=0).astype(np.float64)
-    mean = np.add.reduceat(there, starts, axis=0) / np.maximum(count, 1)
+    number = np.add.reduceat(known, starts, axis=0).astype(np.float64)
+    mean = np.add.reduceat(there, starts, axis=0) / np.maximum(number, 1)
     off = np.where(known, values - np.repeat(mean, np.diff(indptr), axis=0), 0.0)
     square = np.add.reduceat(off**2, starts, axis=0)
-    return Within(count, mean, square, np.maximum.reduceat(np.abs(there), starts, axis=0))
+    return Within(number, mean, square, np.maximum.reduceat(np.abs(there), starts, axis=0))
 
 
 def check_sign(y: Float64[np.ndarray, "rows"], log: bool, source: str) -> None:

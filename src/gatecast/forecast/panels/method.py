@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeVar
 
 import narwhals as nw
 import numpy as np
@@ -22,6 +22,9 @@ from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
 from gatecast.train.lockstep import MEDIAN, Tick
+
+if TYPE_CHECKING:
+    from gatecast.forecast.streams.stream import Stream
 
 Numbers = Sequence[float | int] | float | int
 Scale = Float64[np.ndarray, "V"]
@@ -121,6 +124,16 @@ class GlobalMethod:
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
         columns = model.columns_of(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
+
+    def stream(self, history: Any = None, *, static_df: Any = None) -> Stream:
+        """Live series that go on from `history` (a Panel, a path or a frame; without, from what was fitted).
+
+        Every forecast is that of `predict` over all rows of the live series so far. See `Stream`.
+        """
+        from gatecast.forecast.streams.opening import empty_stream  # streams know the models
+
+        self.fitted()
+        return empty_stream(self).begin(history, static_df=static_df)
 
     def over(self: M, data: Any, static_df: Any = None) -> M:
         """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""

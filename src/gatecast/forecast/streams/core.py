@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Shaped
 
 from gatecast.data.calendar import Calendar, Times
-from gatecast.data.panel import Panel
+from gatecast.prepare.given import Given
 
 Places = Int64[np.ndarray, "n"]
 Columns = dict[str, Shaped[np.ndarray, "rows"]]
@@ -19,23 +19,25 @@ Kept = dict[str, np.ndarray]
 class Core(ABC):
     """Live series, counted from 0 in the order in which they began; all values in original units.
 
-    `gaps`: whether a row that the calendar expects and that never came is a row without a value (a panel model's), or
-    no row at all (a window model's).
+    `columns`: what is observed, the target first; `names`: what frames call the series and the time; `times`: any
+    times of the model's kind. `gaps`: whether a row that the calendar expects and that never came is a row without a
+    value (a panel model's), or no row at all (a window model's).
     """
 
     name: str
     columns: tuple[str, ...]
-    """What is observed, the target first."""
+    names: tuple[str, str] = ("unique_id", "ds")
     calendar: Calendar
+    times: Times
     gaps: bool
 
     @abstractmethod
-    def read(self, history: Any, static_df: Any = None) -> Any:
-        """What `begin` takes: history as the model reads it. Raises DataError for one that it cannot go on from."""
+    def read(self, history: Any, static_df: Any = None) -> Given:
+        """History (the model's own, without) as the model reads it; DataError where it cannot go on from it."""
 
     @abstractmethod
-    def begin(self, given: Any) -> Panel:
-        """Take in further series with their history; returns it."""
+    def begin(self, given: Given) -> None:
+        """Take in further series with their history."""
 
     @abstractmethod
     def forget(self, place: int) -> None:

@@ -17,6 +17,7 @@ from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.method import Places as From
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.forecast.streams.core import Columns, Core, Kept, Places
+from gatecast.forecast.streams.stream import refill
 from gatecast.prepare.fill import last_known
 from gatecast.prepare.given import Given
 from gatecast.prepare.ring import Ring
@@ -39,7 +40,8 @@ class _Panels(Core):
     def __init__(self, model: GlobalMethod, levels: list[Level]) -> None:
         given, count = model.fitted(), len(QUANTILES)
         self.model, self.name, self._levels = model, model.name, levels
-        self.columns, self.calendar, self._dtype = given.panel.columns, given.panel.calendar, given.panel.times.dtype
+        self.columns, self.calendar, self.times = given.panel.columns, given.panel.calendar, given.panel.times[:0]
+        self.names = (model.covariates.id or "unique_id", model.covariates.date or "ds")
         nothing = np.full(len(self.columns), np.nan)
         columns = {"row": nothing, "filled": np.array(np.nan), "time": np.array(0, dtype=np.int64)}
         self._rows = Ring(levels[0].ring.depth, columns)
@@ -57,7 +59,7 @@ class _Panels(Core):
         self.check(given.panel.values)
         return given
 
-    def begin(self, given: Given) -> Panel:
+    def begin(self, given: Given) -> None:
         """Sums of all rows, and the newest of them."""
         panel, series = given.panel, len(given.panel)
         past = {"row": panel.values, "filled": last_known(panel), "time": panel.times.astype(np.int64)}
@@ -70,12 +72,12 @@ class _Panels(Core):
         self._own = {name: np.concatenate([old, new[name]]) for name, old in self._own.items()}
         self._ids += panel.ids
         self._stale(np.arange(len(self._ids))[-series:])
-        return panel
 
     def forget(self, place: int) -> None:
         """Drop its sums and rows."""
-        for each in (self._totals, *self._levels):
-            each.forget(place)
+        self._totals.forget(place)
+        for level in self._levels:
+            level.forget(place)
         drop(self._rows.kept, place)
         drop(self._own, place)
         del self._ids[place]
@@ -102,7 +104,7 @@ class _Panels(Core):
         h = self.model.h if h is None else h
         if h > self.model.h:
             raise ForecastError(f"{self.name} was fitted to forecast {self.model.h} steps, {h} asked for", f"h={h}")
-        ends = self._rows.newest("time", at, 1)[:, 0].astype(self._dtype)
+        ends = self._rows.newest("time", at, 1)[:, 0].astype(self.times.dtype)
         ids, steps = np.array(self._ids, dtype=object)[at], np.arange(len(at) + 1)
         rows = Panel(self._rows.newest("row", at, 1)[:, 0], ends, steps, tuple(ids), self.columns, self.calendar)
         unknown = np.full((len(at), *self._own["ahead"].shape[1:]), np.nan)
@@ -118,11 +120,7 @@ class _Panels(Core):
     def put(self, kept: Kept, ids: tuple[str, ...]) -> None:
         """Sums, rows and what was forecast since the newest row."""
         for part, arrays in self._parts().items():
-            for name, like in arrays.items():
-                found = kept[f"{part}.{name}"]
-                if found.shape != (len(ids), *like.shape[1:]) or found.dtype != like.dtype:
-                    raise ValueError(f"'{part}.{name}' of shape {found.shape} for {len(ids)} series")
-                arrays[name] = found.copy()
+            refill(arrays, {name: kept[f"{part}.{name}"] for name in arrays}, len(ids))
         self._ids = list(ids)
 
     def _parts(self) -> dict[str, Kept]:
@@ -138,7 +136,7 @@ class _Panels(Core):
     def _given(self, at: Places, ahead: Ahead, filled: bool = False) -> Given:
         """The newest rows of these series; `filled`: with the last usable target where one is missing."""
         where, indptr = self._rows.tail(at)
-        rows, times = self._rows.kept["row"][where], self._rows.kept["time"][where].astype(self._dtype)
+        rows, times = self._rows.kept["row"][where], self._rows.kept["time"][where].astype(self.times.dtype)
         if filled:
             rows[:, 0] = self._rows.kept["filled"][where]
         ids = tuple(self._ids[place] for place in at)
@@ -154,8 +152,8 @@ class Direct(_Panels):
     """Of a `GlobalForecaster` with direct networks. A forecast is computed once for every row of a series."""
 
     def __init__(self, model: GlobalForecaster) -> None:
-        logs = [part.candidate.transform == "log" for part in model.parts_]
-        super().__init__(model, [Tail(log, part.crops.sizes) for log, part in zip(logs, model.parts_, strict=True)])
+        self._tails = [Tail(part.candidate.transform == "log", part.crops.sizes) for part in model.parts_]
+        super().__init__(model, list(self._tails))
         self._networks = model.parts_
 
     def next(self, at: Places) -> Float64[np.ndarray, "n"]:
@@ -176,7 +174,7 @@ class Direct(_Panels):
 
     def _paths(self, at: Places, ahead: Ahead) -> Paths:
         given, totals, found = self._given(at, ahead), self._totals, []
-        for part, tail in zip(self._networks, self._levels, strict=True):
+        for part, tail in zip(self._networks, self._tails, strict=True):
             units = totals.units(at, tail.transform(at, totals), tail.difference(at, totals))
             crops = crops_of(given, part.crops.sizes, part.candidate, units, tail.facts(at, totals))
             found.append(part._replace(units=units, crops=crops).paths(np.arange(len(at))))
