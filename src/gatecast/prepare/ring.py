@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 Places = Int64[np.ndarray, "n"]
+Flat = Int64[np.ndarray, "rows"]
 Rows = Shaped[np.ndarray, "rows *shape"]
 
 
@@ -56,7 +57,7 @@ class Ring:
         found, there = self.kept[name][at[:, None], steps % self.depth], steps >= 0
         return np.where(there.reshape(*there.shape, *[1] * (found.ndim - 2)), found, self._empty[name])
 
-    def tail(self, at: Places) -> tuple[tuple[Int64[np.ndarray, "rows"], Int64[np.ndarray, "rows"]], Places]:
+    def tail(self, at: Places) -> tuple[tuple[Flat, Flat], Int64[np.ndarray, "pointers"]]:
         """Where all rows that are kept of these series lie, one series after another, and where each begins."""
         lengths = np.minimum(self.kept["count"][at], self.depth)
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

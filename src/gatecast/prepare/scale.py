@@ -163,8 +163,12 @@ class SeriesTransform:
 
     def apply(self, panel: Panel) -> Float64[np.ndarray, "rows"]:
         """The transformed target of every row; NaN where it is missing, or has no logarithm in this unit."""
-        unit, y = np.repeat(self.unit, np.diff(panel.indptr)), panel.values[:, 0]
-        return logarithm(y, unit) if self.log else y / unit
+        codes = np.repeat(np.arange(len(panel)), np.diff(panel.indptr))
+        return self.of(codes).moved(panel.values[:, 0])
+
+    def moved(self, y: Float64[np.ndarray, "S"]) -> Float64[np.ndarray, "S"]:
+        """One transformed value of every series."""
+        return logarithm(y, self.unit) if self.log else y / self.unit
 
     def invert(self, z: Float64[np.ndarray, "E S K Q"]) -> Float64[np.ndarray, "E S K Q"]:
         """Back to original units."""
@@ -216,7 +220,8 @@ def difference_sums(
     codes = np.repeat(np.arange(series), np.diff(indptr))[season:]
     gone = np.abs(z[season:] - z[:-season])
     usable = np.isfinite(gone) & (np.arange(len(z))[season:] - season >= indptr[codes])
-    return np.bincount(codes[usable], gone[usable], series), np.bincount(codes[usable], minlength=series)
+    counts = np.bincount(codes[usable], minlength=series)
+    return np.bincount(codes[usable], gone[usable], series).astype(np.float64), counts
 
 
 def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:

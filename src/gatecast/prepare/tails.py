@@ -21,7 +21,6 @@ from gatecast.prepare.scale import (
     SeriesTransform,
     difference_sums,
     fit_series_transform,
-    logarithm,
     mean_size,
     usual_error,
 )
@@ -103,10 +102,6 @@ class Totals:
         """The mean seasonal differences."""
         return sums_of(self.kept, "gone").mean()[at]
 
-    def forget(self, place: int) -> None:
-        """Drop a series."""
-        drop(self.kept, place)
-
 
 class Level:
     """Live series as one transform reads them: how far they have ranged, and their mean seasonal difference.
@@ -140,11 +135,6 @@ class Level:
             self.kept[name][at] = keep(self.kept[name][at], x)
         self.ring.write(at, {"x": x, **self._facts_after(at, x)})
 
-    def forget(self, place: int) -> None:
-        """Drop a series."""
-        for kept in (self.kept, self.ring.kept):
-            drop(kept, place)
-
     def transform(self, at: Places, totals: Totals) -> SeriesTransform:
         """The transform of these series now."""
         return SeriesTransform(self.log, self.kept["shift"][at] if self.log else totals.size(at))
@@ -164,9 +154,7 @@ class Level:
 
     def _moved(self, at: Places, y: Values) -> Values:
         """What is kept of a target."""
-        if not self.log:
-            return y - self.kept["first"][at]
-        return logarithm(y, self.kept["shift"][at]) - self.kept["first"][at]
+        return SeriesTransform(self.log, self.kept["shift"][at]).moved(y) - self.kept["first"][at]
 
     def _divisor(self, at: Places, totals: Totals) -> Values:
         return np.ones(len(at)) if self.log else totals.size(at)

@@ -9,8 +9,10 @@ from gatecast.errors import SpecError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.sampling import SamplingForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
+from gatecast.forecast.streams.carried import Carry
 from gatecast.forecast.streams.core import Core
-from gatecast.forecast.streams.panels import Direct, Draws
+from gatecast.forecast.streams.crops import Direct, Draws
 from gatecast.forecast.streams.stream import Stream
 from gatecast.forecast.streams.windows import Windows
 
@@ -22,6 +24,7 @@ def _of_panel(model: GlobalForecaster) -> Core:
 CORES: dict[type, Callable[[Any], Core]] = {
     Forecaster: Windows,
     GlobalForecaster: _of_panel,
+    SequenceForecaster: Carry,
     SamplingForecaster: lambda model: Draws(model, model),
 }
 
