@@ -189,6 +189,9 @@ def test_forecasts_that_a_model_cannot_make_are_refused(stream, carried):
         DriftModel(2).fit(monthly(series=2, years=3)).stream()
     with pytest.raises(ForecastError, match="has not learned anything"):
         gc.Forecaster("gru:3").stream()
+    for kind in (gc.GlobalForecaster, gc.SamplingForecaster, gc.SequenceForecaster):
+        with pytest.raises(ForecastError, match="has not learned anything"):
+            kind(2).stream()
 
 
 def test_intervals_of_the_first_step_are_those_of_the_batch(model):

@@ -126,18 +126,14 @@ class GlobalMethod:
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
 
     def stream(self, history: Any = None, *, static_df: Any = None) -> Stream:
-        """Live series that go on from `history` (a Panel, a path or a frame; without, from what was fitted).
-
-        Every forecast is that of `predict` over all rows of the live series so far. See `Stream`.
-        """
+        """Live series that go on from `history` (read as by `predict`; without, from what was fitted): see `Stream`."""
         from gatecast.forecast.streams.opening import empty_stream  # streams know the models
 
-        self.fitted()
         return empty_stream(self).begin(history, static_df=static_df)
 
     def over(self: M, data: Any, static_df: Any = None) -> M:
         """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""
-        return self._onto(self._asked(data, None, static_df, 0)[0])
+        return self._onto(self.reading(data, static_df))
 
     def medians(self, given: Given) -> Float64[np.ndarray, "S K"]:
         """The forecasts of every series of what is given, in original units."""
@@ -179,7 +175,7 @@ class GlobalMethod:
         """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
         measured by. The model itself learns only where nothing is learned anew."""
         found: list[Columns] = []
-        for table in self._anew(given, cuts, wanted) if refit else self._once(given, cuts, wanted):
+        for table in (self._anew if refit else self._once)(given, cuts, wanted):
             found.append(table)
             if watch:
                 watch.step()
@@ -247,8 +243,6 @@ class GlobalMethod:
             places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
             yield self._onto(known)._paths()[places], error_scale(known.panel)[places]
 
-    # -- frames -------------------------------------------------------------------------------------------------------
-
     def _learn_all(self, given: Given, seed: int, horizons: int, tick: Tick) -> None:
         self.given_ = given
         self.scores_ = self._learn(given, seed, horizons, tick)
@@ -268,8 +262,7 @@ class GlobalMethod:
         """What a forecast is asked from (what was learned from, without data), and the caller's kind of frame."""
         given, kind = self.fitted(), self._kind
         if data is not None:
-            given = self.reading(data, static_df)
-            kind = _kind(data, self.covariates.id or "unique_id")
+            given, kind = self.reading(data, static_df), _kind(data, self.covariates.id or "unique_id")
         elif static_df is not None:
             raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
         return self.covariates.ahead(given, futr_df, h), kind

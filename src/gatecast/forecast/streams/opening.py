@@ -8,6 +8,7 @@ from typing import Any
 from gatecast.errors import SpecError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.streams.carried import Carry
@@ -36,4 +37,6 @@ def empty_stream(model: Any) -> Stream:
             f"{model.name} has no stream: it is fitted in a moment",
             f"call predict(data) with the newest rows, or take one of {', '.join(kind.__name__ for kind in CORES)}",
         )
+    if isinstance(model, GlobalMethod):
+        model.fitted()
     return Stream(model, CORES[type(model)](model))
