@@ -14,7 +14,6 @@ from gatecast.edge.serve.settings import Limits
 from gatecast.edge.serve.store import Store
 from models import QUICK, prices
 
-pytest.importorskip("gatecast.forecast.streams", reason="the server is built on streams")
 FITTED = 120
 HERE = "http://127.0.0.1"
 
