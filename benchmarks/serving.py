@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tables import serving_table
 
 import gatecast as gc
 
@@ -97,9 +98,9 @@ def serving(model: Path, state: Path) -> Iterator[int]:
         server.wait(STARTING)
 
 
-def load(seconds: float) -> None:
-    """Print the table of `load`."""
-    print("| request | connections | requests/s | p50 ms | p99 ms |\n|---|---:|---:|---:|---:|")
+def load(seconds: float = 10.0) -> list[list[Any]]:
+    """Kind of request, connections, requests per second, and the 50th and 99th percentile of their milliseconds."""
+    found: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder, serving(fitted(Path(folder)), Path(folder) / "state") as port:
         first = Connection(port)
         for number in range(max(CONNECTIONS)):
@@ -125,7 +126,8 @@ def load(seconds: float) -> None:
             for connections in CONNECTIONS:
                 took = measured(kind, port, connections, seconds)
                 p50, p99 = np.percentile(took, [50, 99]) * 1000
-                print(f"| {name} | {connections} | {len(took) / seconds:.0f} | {p50:.1f} | {p99:.1f} |", flush=True)
+                found.append([name, connections, len(took) / seconds, p50, p99])
+    return found
 
 
 def measured(kind: Callable[[Connection, int], int], port: int, connections: int, seconds: float) -> list[float]:
@@ -209,4 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=10.0, help="of the soak")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    load(asked.seconds) if asked.mode == "load" else soak(asked.minutes, asked.seed)
+    if asked.mode == "load":
+        print(serving_table(load(asked.seconds)))
+    else:
+        soak(asked.minutes, asked.seed)

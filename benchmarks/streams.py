@@ -10,13 +10,14 @@ costs the same.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tables import table
+from tables import streams_table
 
 import gatecast as gc
 from gatecast.forecast.panels import rules
@@ -59,18 +60,21 @@ def milliseconds(streams: list[gc.Stream], values: int) -> list[float]:
     return [median(times[5:]) for times in seen]
 
 
+def measure(lengths: Sequence[int] = (1_000, 10_000, 100_000), values: int = 200) -> dict[str, list[float]]:
+    """Milliseconds by length of the past, of every kind of model; `rows` holds the lengths."""
+    found = {"rows": [float(length) for length in lengths]}
+    for name, model in models().items():
+        found[name] = milliseconds([model.stream(load(length)) for length in lengths], values)
+    return found
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--values", type=int, default=200)
     parser.add_argument("--lengths", default="1000,10000,100000")
     options = parser.parse_args()
-    lengths = [int(each) for each in options.lengths.split(",")]
-    rows = []
-    for name, model in models().items():
-        found = milliseconds([model.stream(load(length)) for length in lengths], options.values)
-        rows.append((name, *(f"{each:.2f} ms" for each in found), f"{found[-1] / found[0]:.2f}x"))
-    print(table(("rows before", *(f"{length:,}" for length in lengths), "longest / shortest"), rows))
+    print(streams_table(measure([int(each) for each in options.lengths.split(",")], options.values)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from functools import cache
 
 import numpy as np
-import pytest
 from fastapi.testclient import TestClient
 
 import gatecast as gc
