@@ -25,6 +25,7 @@ from gatecast.forecast.panels.direct import GlobalForecaster, told_of
 from gatecast.forecast.panels.folds import Fold, held_back_folds
 from gatecast.forecast.panels.method import counted
 from gatecast.forecast.panels.rules import GROUPS, Candidate, batch_for, candidates_for, members_for, sizes_for
+from gatecast.nn.device import find_device
 from gatecast.prepare.crops import Crop, Crops
 from gatecast.prepare.given import Given
 from gatecast.prepare.strata import ROUND, Strata, crops_at, strata
@@ -66,9 +67,11 @@ def fit_large(
         raise SpecError(f"a large fit reads the target alone, and the model names {', '.join(named)}", "leave it out")
     model.ingredients = replace(model.ingredients, rival=False)
     with team() as us:
+        if us.size == 1:
+            us = Team(device=str(find_device(model.device)))
         fitting = _Large(model, panel, us, watch or Tick(), seed)
         fitting.fit(counted("steps", steps), None if batch is None else counted("batch", batch), store or Memory())
-    return model
+    return model.to(model.device)
 
 
 class _Rounds:
@@ -148,7 +151,7 @@ class _Large(NamedTuple):
             found = {name: known[name] for name in JUDGED}
         elif self.team.leads:
             sizes, _ = sizes_for(self.model.given_, self.model.h, self.model.ingredients)
-            judged = judge(folds, sizes, candidates, self.seed, self.tick)
+            judged = judge(folds, sizes, candidates, self.seed, self.tick, torch.device(self.team.device))
             rows = [[choice.steps, choice.mase, choice.kept] for choice in judged.choices]
             values = (rows, judged.errors, judged.mase)
             found = {
