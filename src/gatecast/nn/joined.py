@@ -71,15 +71,14 @@ class Apart:
 def joined(network: Network) -> Iterator[Joined | Apart]:
     """Join the recurrent weights of `network` inside the block; they change there and keep their values after it.
 
-        On a device other than the CPU nothing is joined.
+    On a device other than the CPU nothing is joined.
 
-        >>> from gatecast.nn.spec import parse
-        >>> from gatecast.nn.device import device_of
-    from gatecast.nn.stack import Stack
-        >>> network = Network(Stack(parse("lstm:8x2")[0], 1, 0.0, torch.Generator()), 1, (1, 1))
-        >>> with joined(network) as weights:
-        ...     [p.numel() for p in weights.parameters]
-        [928, 8, 1]
+    >>> from gatecast.nn.spec import parse
+    >>> from gatecast.nn.stack import Stack
+    >>> network = Network(Stack(parse("lstm:8x2")[0], 1, 0.0, torch.Generator()), 1, (1, 1))
+    >>> with joined(network) as weights:
+    ...     [p.numel() for p in weights.parameters]
+    [928, 8, 1]
     """
     if device_of(network).type != "cpu":
         yield Apart(network)
