@@ -76,6 +76,8 @@ def test_a_panel_model_trains_and_forecasts_there_as_on_the_cpu(kind, name, tmp_
         assert model.unfitted().device == name
         assert {str(p.device) for network in model.networks() for p in network.parameters()} == {name}
         there = model.predict(level=80)
+        with pytest.raises(SpecError, match=f"streams run on the CPU, and the model is on {name}"):
+            model.stream()
         explained = () if kind == "sequence" else readings(model, windows=2)
         path = save(model, tmp_path / "there.gatecast")
         home = model.to("cpu").predict(level=80)
