@@ -1,4 +1,4 @@
-"""The command line: `gatecast run`, `fit`, `fit-large`, `predict`, `backtest`, `explain` and `datasets`.
+"""The command line: `gatecast run`, `fit`, `fit-large`, `predict`, `backtest`, `explain`, `serve` and `datasets`.
 
 Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge import cli_large, cli_saved
+from gatecast.edge import cli_large, cli_saved, cli_serve
 from gatecast.edge.options import COMMAND_LINE, Beside, Engine, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
@@ -177,7 +177,8 @@ def run(
     models = jobs.forecasters(model or [], preset, network)
     panel, usual = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
     if len(panel) > 1 and not model and not preset:
-        job = panel_jobs.Job(panel, {"h": horizon_from(panel, test_from), "season": season}, Origins())
+        settings = {"h": horizon_from(panel, test_from), "season": season, "device": network.device or "cpu"}
+        job = panel_jobs.Job(panel, settings, Origins())
         _judge_panel(job, output, session, resume)
         return
     start = test_from or usual
@@ -262,6 +263,7 @@ def backtest(
     no_refit: Annotated[bool, option("Learn once, before the first origin.", "--no-refit")] = False,
     rivals: Annotated[str | None, option("More models: AutoETS, AutoTheta, AutoARIMA.", metavar="A,B")] = None,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 or mps.", metavar="NAME")] = "cpu",
     beside: Beside,
     engine: Engine,
     output: Annotated[
@@ -282,7 +284,7 @@ def backtest(
 
     use_threads(session.threads)
     panel, _ = panel_jobs.open_panel(file, source, layout)
-    settings = {"h": h or horizon_from(panel, None), "season": season, **beside.columns}
+    settings = {"h": h or horizon_from(panel, None), "season": season, "device": device, **beside.columns}
     options = {"beside": names(rivals), "static_df": panel_jobs.frame_of(beside.static)}
     job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options, engine)
     _judge_panel(job, output, session, resume)
@@ -343,3 +345,4 @@ def _listing(rows: list[tuple[str, str]]) -> str:
 app.command(short_help="Forecast the future with a saved model.")(cli_saved.predict)
 app.command(short_help="Explain what a saved model remembers and uses.")(cli_saved.explain)
 app.command("fit-large", short_help="Fit one model to a panel larger than memory.")(cli_large.fit_large)
+app.command(short_help="Serve forecasts of live series over HTTP.")(cli_serve.serve)

@@ -8,12 +8,14 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
+from torch import nn
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.folds import Fold, Quantiles, Series, held_back_folds
-from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.rules import UNITS, candidates_for, steps_for
+from gatecast.nn.device import find_device
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.given import Given
 from gatecast.prepare.stretches import Stretches
@@ -30,6 +32,9 @@ FEW_PATHS = 100
 """Paths that are drawn to judge."""
 AT_ONCE = 16_384
 """Paths that are drawn at once: bounds memory."""
+
+
+Ranges = Float64[np.ndarray, "rows 2"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Drawing:
             raise SpecError(f"{self}: expected a path for every network, and no negative noise or step")
 
 
-class SamplingForecaster(GlobalMethod):
+class SamplingForecaster(NetworkMethod):
     """Sample paths of `h` steps for every series: recursive, where `GlobalForecaster` is direct.
 
     The network reads the value before each row, that of a season before and what is known of the row, and forecasts a
@@ -81,13 +86,17 @@ class SamplingForecaster(GlobalMethod):
         """What the model was told, beside its horizon."""
         return {"drawing": self.drawing, **super().settings()}
 
+    def networks(self) -> list[nn.Module]:
+        """What was trained."""
+        return list(self.nets_)
+
     def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
         """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
         given, kind = self._asked(data, futr_df, static_df, self.h)
         model = self if given is self.given_ else self._onto(given)
         paths, places = model._drawn(), model._places()
         count = paths.shape[1]
-        columns = model._columns(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
+        columns = model.columns_of(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
         shown = np.arange(len(paths) * self.h).reshape(len(paths), 1, self.h).repeat(count, 1).reshape(-1)
         found = {name: columns[name][shown] for name in ("unique_id", "ds")}
         number = np.tile(np.repeat(np.arange(count), self.h), len(paths))
@@ -124,12 +133,12 @@ class SamplingForecaster(GlobalMethod):
         stretches = Stretches(given, self.units_, context, max(self.h, FEWEST_AHEAD))
         self.context_ = context
         options = (self.drawing.noise, min(self.drawing.self_fed, self.h))
-        schedule = Schedule(steps_for(given.panel), BATCH)
+        schedule, device = Schedule(steps_for(given.panel), BATCH), find_device(self.device)
 
         def one(number: int) -> StudentNet:
             drawn = int(np.random.SeedSequence([seed, 4, number]).generate_state(1)[0])
             generator = torch.Generator().manual_seed(drawn)
-            net = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator)
+            net = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator).to(device)
             train_teacher(net, stretches, schedule, options, generator, tick)
             return net
 
@@ -147,9 +156,25 @@ class SamplingForecaster(GlobalMethod):
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return self.quantiles()
 
-    def quantiles(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V K Q"]:
-        """The quantiles of the paths from some places (series and flat rows), or from the end of every series."""
-        return np.quantile(self._drawn(places), QUANTILES, axis=1).transpose(1, 2, 0)
+    def quantiles(
+        self, places: tuple[Series, Series] | None = None, ranges: Ranges | None = None
+    ) -> Float64[np.ndarray, "V K Q"]:
+        """The quantiles of the paths from some places (series and flat rows), or from the end of every series.
+
+        `ranges`: of the transformed values up to every row, where these are not all rows that there were."""
+        return np.quantile(self._drawn(places, ranges), QUANTILES, axis=1).transpose(1, 2, 0)
+
+    def expected(self, ranges: Ranges) -> Float64[np.ndarray, "S"]:
+        """The next value of every series without a draw: the mean of the networks' locations, within its limits."""
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h, ranges)
+        series, ends = torch.arange(len(self.panel_)), stretches.stops - 1
+        batch = stretches.take(series, ends, 1)
+        low, high = (each[:, 0] for each in stretches.limits.at(series, ends, 1))
+        with torch.inference_mode():
+            read = batch.read(stretches.season)[:, : self.context_ + 1]
+            middle = torch.stack([net(read)[0][0][:, -1] for net in self.nets_]).double().mean(dim=0)
+        z = (middle * batch.scale + batch.centre).clamp(low, high).numpy()
+        return self.units_.transform.invert(z[None, :, None, None])[0, :, 0, 0]
 
     def read(self, series: Series, ends: Series) -> Float32[torch.Tensor, "N T I"]:
         """What the network reads for the next value after each of these rows, its context included."""
@@ -157,9 +182,11 @@ class SamplingForecaster(GlobalMethod):
         batch = stretches.take(torch.from_numpy(series), torch.from_numpy(ends), self.h)
         return batch.read(stretches.season)[:, : self.context_ + 1]
 
-    def _drawn(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V n K"]:
+    def _drawn(
+        self, places: tuple[Series, Series] | None = None, ranges: Ranges | None = None
+    ) -> Float64[np.ndarray, "V n K"]:
         """Paths from these places, in original units."""
-        stretches = Stretches(self.given_, self.units_, self.context_, self.h)
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h, ranges)
         generator, found = torch.Generator().manual_seed(self.seed_), []
         indptr, size = self.panel_.indptr, max(1, AT_ONCE // self.drawing.paths)
         series, ends = map(torch.from_numpy, places or (np.arange(len(self.panel_)), indptr[1:] - 1))
@@ -171,7 +198,7 @@ class SamplingForecaster(GlobalMethod):
                 sample(net, batch, limits, stretches, count, generator)
                 for net, count in zip(self.nets_, shares, strict=True)
             ]
-            z = torch.cat(drawn, dim=1).double()
+            z = torch.cat(drawn, dim=1).cpu().double()
             whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
             transform = self.units_.transform.of(part.numpy())
             found.append(transform.invert(whole.transpose(0, 1).numpy()[..., None])[..., 0].transpose(1, 0, 2))
