@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +209,7 @@ def counted(tmp_path, monkeypatch):
 
 
 def test_a_backtest_that_was_cut_goes_on_from_its_finished_folds(counted, monkeypatch):
-    monkeypatch.setattr(panel_jobs, "GlobalForecaster", partial(global_method, "drift"))
+    monkeypatch.setattr(panel_jobs, "GlobalForecaster", lambda h, device, **told: global_method("drift", h, **told))
     real = Folds.write
 
     def write(store, key, tables):

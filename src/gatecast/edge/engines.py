@@ -19,6 +19,9 @@ PATIENCE = 20
 RETRIES = {"max_restarts": -1, "max_task_retries": 3}
 """A process of Ray that dies is replaced, and its task tried again; Dask does both on its own."""
 
+QUIET_DASK = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
+"""No dashboard, and any port that is free."""
+
 
 @contextmanager
 def working(engine: Engine) -> Iterator[None]:
@@ -54,7 +57,7 @@ def _dask(engine: Engine) -> Iterator[None]:
         return
     workers = _processes(engine)
     with (
-        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=workers, threads_per_worker=1, **QUIET_DASK) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
         parallel_config("dask", client=client),
     ):
