@@ -47,8 +47,8 @@ def panel_graph(model: GlobalForecaster, graph: Graph) -> tuple[bytes, dict[str,
 def crop_inputs(model: GlobalForecaster, data: Any = None) -> Inputs:
     """What the graph reads for every series of `data` (of the panel that was learned from, without).
 
-    Of every kept candidate p: `crop.p` [N, C, I]; `centre.p`, `scale.p` and `offset.p` [N]; `low.p` and `high.p` [N, K],
-    between which forecasts stay; `unit.p` [N], of the logarithm or the division.
+    Of every kept candidate p: `crop.p` [N, C, I]; `centre.p`, `scale.p` and `offset.p` [N]; `low.p` and `high.p`
+    [N, K], between which forecasts stay; `unit.p` [N], of the logarithm or the division.
     """
     fitted = model if data is None else model.over(data)
     series = torch.arange(len(fitted.panel_))
@@ -98,8 +98,8 @@ def _one(graph: Graph, crop: str, rows: str, nets: Corrections, e: int) -> str:
         read.append(read_by(graph, crop, from_flat(nets.recurrent[e], layer), layer.mode))
     if shape.width:
         inner = graph.add("Concat", *read, rows, axis=1)
-        weight, bias = (each[e].detach().numpy() for each in (nets.hidden, nets.hidden_bias))
-        moved = graph.add("Add", graph.add("MatMul", inner, graph.constant(weight)), graph.constant(bias))
+        weight, moved_by = (graph.constant(each[e].detach().numpy()) for each in (nets.hidden, nets.hidden_bias))
+        moved = graph.add("Add", graph.add("MatMul", inner, weight), moved_by)
         read = [graph.add("Relu", moved)]
     bias = graph.constant(nets.bias[e].detach().numpy())
     y = bias
