@@ -72,7 +72,7 @@ def check_choice(value: str, known: Iterable[str], what: str) -> str:
 def import_extra(module: str, extra: str) -> Any:
     """A module of a package that comes with an extra; SpecError with the install command where it is not installed.
 
-    >>> import_extra("json", "serve").__name__
+    >>> import_extra("json", "classics").__name__
     'json'
     """
     try:

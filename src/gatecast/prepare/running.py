@@ -3,8 +3,7 @@
 With z the transformed target and z_t its last known value at row t, a series keeps z_t of the rows that the lags reach,
 the range of z, and running means: of z, of |z_t - mean before t|, which is the scale, and of every covariate. A
 running mean is the plain one until so many values as it remembers, and forgets at that pace afterwards: those of z
-remember `SEASONS` seasons, those of covariates everything. A panel is read by the same steps as a stream, so both find
-the same bits.
+remember `SEASONS` seasons, those of covariates everything.
 """
 
 from __future__ import annotations

@@ -24,8 +24,16 @@ from gatecast.forecast.panels.covariates import on_calendar
 from gatecast.forecast.panels.direct import GlobalForecaster, told_of
 from gatecast.forecast.panels.folds import Fold, held_back_folds
 from gatecast.forecast.panels.method import counted
-from gatecast.forecast.panels.rules import GROUPS, Candidate, batch_for, candidates_for, members_for, sizes_for
-from gatecast.prepare.crops import Crop, Crops
+from gatecast.forecast.panels.rules import (
+    GROUPS,
+    Candidate,
+    Ingredients,
+    batch_for,
+    candidates_for,
+    members_for,
+    sizes_for,
+)
+from gatecast.prepare.crops import Crop, Crops, Sizes
 from gatecast.prepare.given import Given
 from gatecast.prepare.strata import ROUND, Strata, crops_at, strata
 from gatecast.train.lockstep import QUANTILES, Schedule, Tick
@@ -64,9 +72,8 @@ def fit_large(
     named = (*model.covariates.past, *model.covariates.future)
     if named:
         raise SpecError(f"a large fit reads the target alone, and the model names {', '.join(named)}", "leave it out")
-    model.ingredients = replace(model.ingredients, rival=False)
     with team() as us:
-        fitting = _Large(model, panel, us, watch or Tick(), seed)
+        fitting = _Large(model, replace(model.ingredients, rival=False), panel, us, watch or Tick(), seed)
         fitting.fit(counted("steps", steps), None if batch is None else counted("batch", batch), store or Memory())
     return model
 
@@ -99,6 +106,7 @@ class _Large(NamedTuple):
     """A fit in progress."""
 
     model: GlobalForecaster
+    ingredients: Ingredients
     panel: ParquetPanel
     team: Team
     tick: Tick
@@ -110,17 +118,17 @@ class _Large(NamedTuple):
         sample = self.panel.sample(SAMPLE_ROWS, seed).panel(self.panel.source)
         model.static_ = model.covariates.statics(None)
         model.given_ = given = model.given_of(sample, model.static_)
-        sizes, why_sizes = sizes_for(given, model.h, model.ingredients)
-        candidates, why_candidates = candidates_for(given.panel, model.ingredients)
+        sizes, why_sizes = sizes_for(given, model.h, self.ingredients)
+        candidates, why_candidates = candidates_for(given.panel, self.ingredients)
         each = batch or -(-batch_for(sizes) // SHARED) * SHARED
         self.team.share(each)
         key = self._key(steps, each)
         state = store.read(key)
         folds = held_back_folds(given, model.h, seed)
-        carried = self._judged(folds, candidates, state.tensors if state else None)
+        carried = self._judged(folds, sizes, candidates, state.tensors if state else None)
         choices = _choices(candidates, carried["choices"])
         kept = [choice.candidate for choice in choices if choice.kept]
-        members = members_for(len(kept), model.ingredients)
+        members = members_for(len(kept), self.ingredients)
         model.free_, model.parts_ = None, make_parts(given, sizes, kept, members, seed)
         self.tick.begin("training", steps)
         curve = train_together(
@@ -138,7 +146,11 @@ class _Large(NamedTuple):
         model.rules_ = (why_sizes, why_candidates, told, model.scores_.told())
 
     def _judged(
-        self, folds: tuple[Fold, ...], candidates: tuple[Candidate, ...], known: dict[str, Tensor] | None
+        self,
+        folds: tuple[Fold, ...],
+        sizes: Sizes,
+        candidates: tuple[Candidate, ...],
+        known: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
         """What the first process finds out about the candidates, as tensors that all have."""
         count = sum(len(fold.truth) for fold in folds)
@@ -147,7 +159,6 @@ class _Large(NamedTuple):
         if known:
             found = {name: known[name] for name in JUDGED}
         elif self.team.leads:
-            sizes, _ = sizes_for(self.model.given_, self.model.h, self.model.ingredients)
             judged = judge(folds, sizes, candidates, self.seed, self.tick)
             rows = [[choice.steps, choice.mase, choice.kept] for choice in judged.choices]
             values = (rows, judged.errors, judged.mase)
@@ -157,10 +168,14 @@ class _Large(NamedTuple):
         return {name: self.team.from_first(each) for name, each in found.items()}
 
     def _key(self, steps: int, batch: int) -> str:
-        """A name for this very fit: its checkpoint is of use for no other."""
-        model, panel = self.model, self.panel
-        settings = (model.h, model.season, model.ingredients.off, model.freq, steps, batch, self.seed)
-        return hashlib.sha256(repr((settings, panel.rows, panel.series)).encode()).hexdigest()[:16]
+        """A name for this very fit: its checkpoint is of use for no other. The data are known by what is kept of every
+        row group and by all values of the sample."""
+        model, panel, sample = self.model, self.panel, self.model.panel_
+        settings = (model.h, model.season, self.ingredients.off, model.freq, steps, batch, self.seed, torch.__version__)
+        digest = hashlib.sha256(repr(settings).encode())
+        for part in (*panel.index, sample.times, sample.values):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def _choices(candidates: Sequence[Candidate], rows: Tensor) -> tuple[Choice, ...]:

@@ -33,7 +33,7 @@ class SequenceForecaster(GlobalMethod):
     all steps and quantiles, and all rows of all series are learned from under the pinball loss, in stretches whose
     state is carried on. Training starts at a closed-form linear forecast; held-back rows choose whether values are
     read as logarithms (then one that is not positive counts as missing) and the number of training steps, and they
-    calibrate the intervals. One new value costs one step of the state, however long the past. `past`, `future` and
+    calibrate the intervals. A backtest without refit reads every series once for all origins. `past`, `future` and
     `season` are as in `GlobalForecaster`. After `fit`: `panel_`, `nets_`, `reading_`, `rules_`, `scores_`. Source: Wen
     et al. (2017), "A Multi-Horizon Quantile Recurrent Forecaster", with the inputs and scales of `prepare.sequences`.
 
