@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,11 @@ from gatecast.errors import SpecError, import_extra
 OLDEST, USUAL = 14, 17
 """Opsets: the oldest with the recurrent operators as they are used here, and the one that is written unless told."""
 PRODUCER = "gatecast"
+SCHEMA = 1
+"""Of the metadata."""
 BATCH = "N"
+MOST_BYTES = 2_000_000_000
+"""Of weights: a protobuf message has at most 2 GiB, and the nodes need room too."""
 
 
 class Graph:
@@ -28,7 +33,7 @@ class Graph:
                 f"opset {opset}, expected {OLDEST} to {newest}",
                 f"use {USUAL}" if opset < OLDEST else "install a newer onnx, or use an older opset",
             )
-        self.opset = opset
+        self.opset, self._bytes = opset, 0
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._inputs: list[Any] = []
@@ -39,7 +44,10 @@ class Graph:
         return name
 
     def constant(self, array: Any) -> str:
-        """A fixed array."""
+        """A fixed array; SpecError where all of them do not fit into one file."""
+        self._bytes += array.nbytes
+        if self._bytes > MOST_BYTES:
+            raise SpecError("the weights do not fit into the 2 GB of an ONNX file", "export fewer or smaller networks")
         name = f"c{len(self._constants)}"
         self._constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -67,8 +75,7 @@ class Graph:
         return self.add("Slice", value, self.whole(start), self.whole(stop), self.whole(axis))
 
     def model(self, outputs: Sequence[tuple[str, str, Any, Sequence[int | str]]], facts: dict[str, Any]) -> bytes:
-        """The checked model; `outputs`: value, name, kind and shape of each; `facts` are its metadata,
-        as JSON."""
+        """The checked model; `outputs`: value, name, kind and shape of each; `facts` are its metadata, as JSON."""
         helper = self.onnx.helper
         for value, name, _, _ in outputs:
             self._nodes.append(helper.make_node("Identity", [value], [name]))
@@ -78,14 +85,10 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=helper.find_min_ir_version_for(opsets), producer_name=PRODUCER
         )
-        helper.set_model_props(model, {PRODUCER: json.dumps(facts)})
-        try:
-            content: bytes = model.SerializeToString()
-        except ValueError as cause:
-            raise SpecError(
-                "the model is larger than the 2 GB of an ONNX file", "export fewer or smaller networks"
-            ) from cause
+        facts = {"schema": SCHEMA, "version": version("gatecast"), **facts}
+        helper.set_model_props(model, {PRODUCER: json.dumps(facts, allow_nan=False)})
         self.onnx.checker.check_model(model, full_check=True)
+        content: bytes = model.SerializeToString()
         return content
 
     def _kind(self, kind: Any) -> int:

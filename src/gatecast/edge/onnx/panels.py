@@ -20,9 +20,10 @@ from gatecast.train.lockstep import QUANTILES
 Inputs = dict[str, Shaped[np.ndarray, "..."]]
 
 
-def panel_graph(model: GlobalForecaster, graph: Graph) -> tuple[bytes, dict[str, Any]]:
+def panel_graph(model: GlobalForecaster, graph: Graph) -> bytes:
     """For every kept candidate p what `crop_inputs` gives, to `quantiles` [N, K, Q] before calibration: the median over
     all networks. Raises SpecError where the recursive network was chosen, whose forecasts are random draws."""
+    panel = model.fitted().panel
     if model.free_:
         raise SpecError(
             "the recursive network was chosen, and its random draws are not exported", "fit without='rival'"
@@ -31,26 +32,29 @@ def panel_graph(model: GlobalForecaster, graph: Graph) -> tuple[bytes, dict[str,
     middle = _median(graph, found)
     facts = {
         "kind": "panel",
+        "model": model.name,
         "steps": model.h,
         "quantiles": list(QUANTILES),
-        "columns": list(model.panel_.columns),
-        "target": model.panel_.target,
-        "calendar": asdict(model.panel_.calendar),
+        "moved": [model.scores_.moved(p).tolist() for p in QUANTILES],
+        "target": panel.target,
+        "covariates": {"past": list(model.covariates.past), "future": list(model.covariates.future)},
+        "calendar": asdict(panel.calendar),
         "sizes": asdict(model.parts_[0].crops.sizes),
         "candidates": [asdict(part.candidate) for part in model.parts_],
-        "inputs": "gatecast.edge.onnx.crop_inputs",
+        "inputs": f"{crop_inputs.__module__}.{crop_inputs.__name__}",
     }
     shape = (BATCH, model.h, len(QUANTILES))
-    return graph.model([(middle, "quantiles", np.float64, shape)], facts), facts
+    return graph.model([(middle, "quantiles", np.float64, shape)], facts)
 
 
-def crop_inputs(model: GlobalForecaster, data: Any = None) -> Inputs:
-    """What the graph reads for every series of `data` (of the panel that was learned from, without).
+def crop_inputs(model: GlobalForecaster, data: Any = None, futr_df: Any = None, static_df: Any = None) -> Inputs:
+    """What the graph reads for every series of `data` (of the panel that was learned from, without); the arguments are
+    those of `predict`.
 
     Of every kept candidate p: `crop.p` [N, C, I]; `centre.p`, `scale.p` and `offset.p` [N]; `low.p` and `high.p`
     [N, K], between which forecasts stay; `unit.p` [N], of the logarithm or the division.
     """
-    fitted = model if data is None else model.over(data)
+    fitted = model.asked(data, futr_df, static_df)
     series = torch.arange(len(fitted.panel_))
     found: Inputs = {}
     for p, part in enumerate(fitted.parts_):

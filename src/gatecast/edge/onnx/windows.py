@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,10 @@ from gatecast.nn.stack import Network
 from gatecast.prepare.scale import Transform
 
 
-def window_graph(model: Forecaster, graph: Graph) -> tuple[bytes, dict[str, Any]]:
+def window_graph(model: Forecaster, graph: Graph) -> bytes:
     """`window` [N, rows, C] to `forecast` [N, K, P]: the newest rows that a forecast needs, to the next K rows of the
-    first P columns. Returns the graph's bytes and what its user has to know."""
+    first P columns."""
+    history = model.tail()
     plan, transform = model.plan_, model.transform_
     rows, columns = plan.lookback + transform.lost, len(plan.columns)
     steps, predicted = model.networks_[0].outputs
@@ -32,20 +32,22 @@ def window_graph(model: Forecaster, graph: Graph) -> tuple[bytes, dict[str, Any]
     forecast = _invert(graph, mean, graph.cut(last, 0, predicted, 2), own)
     facts = {
         "kind": "window",
+        "model": model.name,
+        "series": history.ids[0],
         "columns": list(plan.columns),
-        "target": plan.columns[0],
         "rows": rows,
+        "lookback": plan.lookback,
         "steps": steps,
         "predicted": list(plan.columns[:predicted]),
         "feeds_back": steps == 1 and predicted == columns,
         "positive": transform.multiplicative,
         "transform": transform.name,
-        "fill": "last",
-        "calendar": asdict(model.history_.calendar),
+        "fill": history.fill,
+        "calendar": asdict(history.calendar),
         "scores": model.calibration_.scores.tolist() if model.calibration_ else [],
         "ratio": bool(model.calibration_ and model.calibration_.ratio),
     }
-    return graph.model([(forecast, "forecast", np.float64, (BATCH, steps, predicted))], facts), facts
+    return graph.model([(forecast, "forecast", np.float64, (BATCH, steps, predicted))], facts)
 
 
 def _network(graph: Graph, x: str, network: Network, lookback: int) -> str:

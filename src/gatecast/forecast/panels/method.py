@@ -117,7 +117,7 @@ class GlobalMethod:
             )
         wanted = probabilities(_numbers(level), _numbers(quantiles))
         given, kind = self._asked(data, futr_df, static_df, h)
-        model = self if given is self.given_ else self._onto(given)
+        model = self._over(given)
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
         columns = model._columns(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
@@ -125,6 +125,10 @@ class GlobalMethod:
     def over(self: M, data: Any, static_df: Any = None) -> M:
         """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""
         return self._onto(self._asked(data, None, static_df, 0)[0])
+
+    def asked(self: M, data: Any = None, futr_df: Any = None, static_df: Any = None) -> M:
+        """The same model over all that `predict` with these arguments reads, also of the rows ahead."""
+        return self._over(self._asked(data, futr_df, static_df, self.h)[0])
 
     def medians(self, given: Given) -> Float64[np.ndarray, "S K"]:
         """The forecasts of every series of what is given, in original units."""
@@ -226,6 +230,10 @@ class GlobalMethod:
         model = copy.copy(self)
         model.given_ = given
         return model
+
+    def _over(self: M, given: Given) -> M:
+        """This model where that is what it knows, else a copy over it."""
+        return self if given is self.given_ else self._onto(given)
 
     def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
         """The quantiles and the error scale of the judged series at every origin, from what was learned."""

@@ -85,7 +85,7 @@ class SamplingForecaster(GlobalMethod):
     def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
         """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
         given, kind = self._asked(data, futr_df, static_df, self.h)
-        model = self if given is self.given_ else self._onto(given)
+        model = self._over(given)
         paths, places = model._drawn(), model._places()
         count = paths.shape[1]
         columns = model._columns(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
