@@ -42,7 +42,7 @@ def window_graph(model: Forecaster, graph: Graph) -> bytes:
         "feeds_back": steps == 1 and predicted == columns,
         "positive": transform.multiplicative,
         "transform": transform.name,
-        "fill": history.fill,
+        "fill": "last",
         "calendar": asdict(history.calendar),
         "scores": model.calibration_.scores.tolist() if model.calibration_ else [],
         "ratio": bool(model.calibration_ and model.calibration_.ratio),
