@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,7 @@ def facts_of(session):
 
 def read_rows(path, columns):
     """These columns of a CSV file, [T, C]; NaN where a cell is empty."""
-    with open(path, newline="") as file:
+    with Path(path).open(newline="") as file:
         return np.array([[float(row[name] or "nan") for name in columns] for row in csv.DictReader(file)])
 
 
