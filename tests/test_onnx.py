@@ -25,19 +25,23 @@ from gatecast.edge.onnx import graph
 from gatecast.edge.onnx.export import EXPORTERS, export_onnx
 from gatecast.edge.onnx.layers import recurrent
 from gatecast.edge.onnx.panels import crop_inputs
+from gatecast.edge.onnx.sequences import sequence_inputs
 from gatecast.edge.save import save
 from gatecast.edge.save_global import PACKERS
 from gatecast.errors import ForecastError, GatecastError, SpecError
-from gatecast.forecast.panels import candidates
+from gatecast.forecast.panels import candidates, sequence_nets
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import make_parts
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.rules import INGREDIENTS, LOG_LSTM, SCALE_GRU, Candidate, ingredients_without, sizes_for
 from gatecast.forecast.panels.sampling import SamplingForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
+from gatecast.forecast.panels.sequence_nets import reading_for
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.cells import CELLS
 from gatecast.prepare.given import bare
 from gatecast.prepare.scale import TRANSFORMS
+from gatecast.prepare.sequences import Sequences
 from gatecast.prepare.window import past_matrix
 from gatecast.train.lockstep import QUANTILES
 from gatecast.train.settings import Training
@@ -164,7 +168,8 @@ def few_units(monkeypatch):
 
 
 def assert_same_quantiles(model, session):
-    inputs, wanted = crop_inputs(model), model._paths()
+    inputs = crop_inputs(model) if isinstance(model, GlobalForecaster) else sequence_inputs(model)
+    wanted = model._paths()
     size = np.array([each.values[:, 0].std() for each in model.panel_])
     for batch in BATCHES:
         series = np.arange(batch) % len(size)
@@ -223,6 +228,42 @@ def test_covariates_and_newer_rows_are_read_as_predict_reads_them(few_units, tmp
         crop_inputs(model, newer)
 
 
+def sequence_model(spec, log, frame=FRAME, **settings):
+    """A sequence model whose networks have learned nothing."""
+    model = SequenceForecaster(H, spec, members=1, **settings)
+    model.static_ = model.covariates.statics(None)
+    model.given_ = GIVEN if frame is FRAME else model.given_of(frame, model.static_)
+    model.reading_ = reading_for(model.given_, H, log)
+    sequences = Sequences(model.given_, model.reading_)
+    model.nets_ = tuple(sequence_nets.untrained(stack, sequences, (n,)) for n, stack in enumerate(model.stacks))
+    stirred(model.nets_)
+    model.scores_ = Scores(np.zeros((9, H, len(QUANTILES))))
+    return model
+
+
+SEQUENCES = [*(f"{cell}:3x{depth}" for cell, depth in product(CELLS, (1, 2))), "lstm:3-gru:2-rnn:2", "lstm:2+gru:3"]
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("spec", SEQUENCES)
+def test_every_stack_of_a_sequence_model(spec, log, tmp_path):
+    model = sequence_model(spec, log)
+    assert_same_quantiles(model, runtime(model, tmp_path))
+
+
+def test_a_sequence_without_a_logarithm_and_columns_known_ahead(tmp_path):
+    frame = with_columns(FRAME)
+    frame.loc[frame["unique_id"] == "s1", "y"] = 0.0
+    cut = frame["ds"] < "2014-06-01"
+    model = sequence_model("gru:3", True, frame[cut], past=["weather"], future=["holiday"])
+    ahead = frame[~cut]
+    [found] = runtime(model, tmp_path).run(None, sequence_inputs(model, futr_df=ahead))
+    wanted = model.predict(futr_df=ahead)
+    middle = found[..., QUANTILES.index(0.5)].ravel()
+    assert np.abs(middle - wanted["Gatecast-sequence"]).max() <= 1e-5 * frame["y"].std()
+    assert (middle[wanted["unique_id"] == "s1"] == 0).all()
+
+
 @pytest.mark.slow
 def test_a_panel_model_that_was_learned_and_saved(monkeypatch, tmp_path, capsys):
     shorten(monkeypatch)
@@ -234,7 +275,7 @@ def test_a_panel_model_that_was_learned_and_saved(monkeypatch, tmp_path, capsys)
 
 # -- what is refused --------------------------------------------------------------------------------------------------
 
-REFUSED = {"SamplingForecaster": SamplingForecaster(H), "SequenceForecaster": gc.SequenceForecaster(H)}
+REFUSED = {"SamplingForecaster": SamplingForecaster(H)}
 
 
 def test_every_model_that_has_a_file_is_exported_or_refused():
@@ -253,7 +294,7 @@ def test_a_model_whose_forecasts_are_draws_is_refused():
     assert "rival" in caught.value.hint
 
 
-@pytest.mark.parametrize("model", [network("gru:3"), GlobalForecaster(H)])
+@pytest.mark.parametrize("model", [network("gru:3"), GlobalForecaster(H), SequenceForecaster(H)])
 def test_a_model_that_has_not_learned_is_refused(model):
     with pytest.raises(ForecastError, match="has not learned anything yet"):
         export_onnx(model, "nowhere.onnx")

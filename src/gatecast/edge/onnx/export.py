@@ -8,15 +8,18 @@ from typing import Any
 
 from gatecast.edge.onnx.graph import USUAL, Graph
 from gatecast.edge.onnx.panels import panel_graph
+from gatecast.edge.onnx.sequences import sequence_graph
 from gatecast.edge.onnx.windows import window_graph
 from gatecast.errors import SpecError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.show.files import write_atomic
 
 EXPORTERS: dict[type, Callable[[Any, Graph], bytes]] = {
     Forecaster: window_graph,
     GlobalForecaster: panel_graph,
+    SequenceForecaster: sequence_graph,
 }
 
 
@@ -24,10 +27,11 @@ def export_onnx(model: Any, path: str | Path, opset: int = USUAL) -> Path:
     """Write a fitted model's networks and transforms as ONNX, and as metadata (JSON, under "gatecast") what else a
     forecast needs. Needs `pip install 'gatecast[onnx]'`.
 
-    A `Forecaster` reads `window` [N, rows, C] and says `forecast` [N, K, P], the next K rows of its first P columns;
-    a `GlobalForecaster` reads what `gatecast.edge.onnx.panels.crop_inputs` gives and says `quantiles` [N, K, Q] before
-    calibration. Both are in original units; N is free. Raises SpecError for another model, for one whose forecasts are
-    random draws, and for an opset that is too old or too new.
+    A `Forecaster` reads `window` [N, rows, C] and says `forecast` [N, K, P], the next K rows of its first P columns.
+    A `GlobalForecaster` reads what `gatecast.edge.onnx.panels.crop_inputs` gives, a `SequenceForecaster` what
+    `gatecast.edge.onnx.sequences.sequence_inputs` gives; both say `quantiles` [N, K, Q] before calibration. All are in
+    original units; N is free. Raises SpecError for another model, for one whose forecasts are random draws, and for an
+    opset that is too old or too new.
 
     >>> import tempfile, gatecast as gc, onnxruntime
     >>> from gatecast.data.synthetic import sine

@@ -49,7 +49,7 @@ class Graph:
         if self._bytes > MOST_BYTES:
             raise SpecError("the weights do not fit into the 2 GB of an ONNX file", "export fewer or smaller networks")
         name = f"c{len(self._constants)}"
-        self._constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self._constants.append(self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def whole(self, *numbers: int) -> str:

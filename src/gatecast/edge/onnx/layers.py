@@ -28,13 +28,14 @@ OPERATORS = {
 }
 
 
-def recurrent(graph: Graph, x: str, layers: Sequence[nn.RNNBase]) -> str:
-    """The newest state [N, F] of the top layer after reading x [N, T, D] from a zero state."""
+def recurrent(graph: Graph, x: str, layers: Sequence[nn.RNNBase], lengths: str = "") -> str:
+    """The newest state [N, F] of the top layer after reading x [N, T, D], or the first `lengths` [N] rows of it, from a
+    zero state."""
     x = graph.add("Transpose", x, perm=[1, 0, 2])
     newest = ""
     for layer in layers:
         for depth in range(layer.num_layers):
-            x, newest = _layer(graph, x, _directions(layer, depth), layer.mode)
+            x, newest = _layer(graph, x, _directions(layer, depth), layer.mode, lengths)
     return newest
 
 
@@ -50,7 +51,7 @@ def read_by(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str) ->
     return _layer(graph, graph.add("Transpose", x, perm=[1, 0, 2]), weights, mode)[1]
 
 
-def _layer(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str) -> tuple[str, str]:
+def _layer(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str, lengths: str = "") -> tuple[str, str]:
     """All states [T, N, F] and the newest [N, F], of a layer that reads x [T, N, D]."""
     if mode not in OPERATORS:
         raise SpecError(f"a layer of kind {mode} is not exported", f"expected one of {', '.join(OPERATORS)}")
@@ -60,7 +61,7 @@ def _layer(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str) -> 
     b = np.stack([np.concatenate(direction[2:]) for direction in ordered])
     direction = "bidirectional" if len(weights) > 1 else "forward"
     attributes = {"hidden_size": units, "direction": direction, **operator.attributes}
-    y, newest = graph.outputs(operator.name, 2, x, *map(graph.constant, (w, r, b)), **attributes)
+    y, newest = graph.outputs(operator.name, 2, x, *map(graph.constant, (w, r, b)), lengths, **attributes)
     states = graph.add("Reshape", graph.add("Transpose", y, perm=[0, 2, 1, 3]), graph.whole(0, 0, -1))
     flat = graph.add("Reshape", graph.add("Transpose", newest, perm=[1, 0, 2]), graph.whole(0, -1))
     return states, flat

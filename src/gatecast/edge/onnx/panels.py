@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from gatecast.edge.onnx.layers import from_flat, read_by
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.candidates import Part
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.nn.correction import Corrections
 from gatecast.train.lockstep import QUANTILES
 
@@ -23,15 +25,26 @@ Inputs = dict[str, Shaped[np.ndarray, "..."]]
 def panel_graph(model: GlobalForecaster, graph: Graph) -> bytes:
     """For every kept candidate p what `crop_inputs` gives, to `quantiles` [N, K, Q] before calibration: the median over
     all networks. Raises SpecError where the recursive network was chosen, whose forecasts are random draws."""
-    panel = model.fitted().panel
     if model.free_:
         raise SpecError(
             "the recursive network was chosen, and its random draws are not exported", "fit without='rival'"
         )
-    found = [path for p, part in enumerate(model.parts_) for path in _paths(graph, part, p)]
-    middle = _median(graph, found)
+    common = facts_for(model, "panel", crop_inputs)
     facts = {
-        "kind": "panel",
+        **common,
+        "sizes": asdict(model.parts_[0].crops.sizes),
+        "candidates": [asdict(part.candidate) for part in model.parts_],
+    }
+    middle = median(graph, [path for p, part in enumerate(model.parts_) for path in _paths(graph, part, p)])
+    shape = (BATCH, model.h, len(QUANTILES))
+    return graph.model([(middle, "quantiles", np.float64, shape)], facts)
+
+
+def facts_for(model: GlobalMethod, kind: str, inputs: Callable[..., Inputs]) -> dict[str, Any]:
+    """What the metadata of every model of many series say; `inputs` names the function that prepares its inputs."""
+    panel = model.panel_
+    return {
+        "kind": kind,
         "model": model.name,
         "steps": model.h,
         "quantiles": list(QUANTILES),
@@ -39,12 +52,8 @@ def panel_graph(model: GlobalForecaster, graph: Graph) -> bytes:
         "target": panel.target,
         "covariates": {"past": list(model.covariates.past), "future": list(model.covariates.future)},
         "calendar": asdict(panel.calendar),
-        "sizes": asdict(model.parts_[0].crops.sizes),
-        "candidates": [asdict(part.candidate) for part in model.parts_],
-        "inputs": f"{crop_inputs.__module__}.{crop_inputs.__name__}",
+        "inputs": f"{inputs.__module__}.{inputs.__name__}",
     }
-    shape = (BATCH, model.h, len(QUANTILES))
-    return graph.model([(middle, "quantiles", np.float64, shape)], facts)
 
 
 def crop_inputs(model: GlobalForecaster, data: Any = None, futr_df: Any = None, static_df: Any = None) -> Inputs:
@@ -110,7 +119,7 @@ def _one(graph: Graph, crop: str, rows: str, nets: Corrections, e: int) -> str:
     if read:
         y = graph.add("Add", graph.add("MatMul", read[0], graph.constant(nets.out[e].detach().numpy())), bias)
     y = graph.add("Reshape", y, graph.whole(-1, shape.steps, shape.quantiles))
-    return _risen(graph, graph.add("Add", y, graph.add("Unsqueeze", linear, graph.whole(2))), shape.quantiles, 2)
+    return risen(graph, graph.add("Add", y, graph.add("Unsqueeze", linear, graph.whole(2))), shape.quantiles, 2)
 
 
 def _original(graph: Graph, y: str, own: dict[str, str], log: bool) -> str:
@@ -122,11 +131,11 @@ def _original(graph: Graph, y: str, own: dict[str, str], log: bool) -> str:
     return graph.add("Max", graph.add("Sub", graph.add("Exp", z), own["unit"]), graph.constant(np.zeros(1)))
 
 
-def _median(graph: Graph, paths: list[str]) -> str:
+def median(graph: Graph, paths: list[str]) -> str:
     """The middle of all networks, or the mean of the middle two."""
     count = len(paths)
     axis = graph.whole(0)
-    ordered = _risen(
+    ordered = risen(
         graph, graph.add("Concat", *(graph.add("Unsqueeze", each, axis) for each in paths), axis=0), count, 0
     )
     low, high = (graph.cut(ordered, at, at + 1, 0) for at in ((count - 1) // 2, count // 2))
@@ -134,6 +143,6 @@ def _median(graph: Graph, paths: list[str]) -> str:
     return graph.add("Squeeze", graph.add("Div", graph.add("Add", low, high), half), axis)
 
 
-def _risen(graph: Graph, value: str, count: int, axis: int) -> str:
+def risen(graph: Graph, value: str, count: int, axis: int) -> str:
     """Sorted along an axis."""
     return graph.outputs("TopK", 2, value, graph.whole(count), axis=axis, largest=0, sorted=1)[0]
