@@ -15,7 +15,7 @@ test: $(INSTALLED)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/pytest -q
+	OMP_NUM_THREADS=1 .venv/bin/pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 check: $(INSTALLED)
 	.venv/bin/pytest -q -m slow

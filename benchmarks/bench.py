@@ -1,11 +1,11 @@
 """`make bench`: Gatecast's kernels beside PyTorch, Keras and hand-written JAX, all in one run, interleaved.
 
-    python benchmarks/bench.py [--only training,sweep,inference,jobs,losses,accelerate] [--data prices.csv] [--rounds 5]
+    python benchmarks/bench.py [--only PART,PART...] [--data prices.csv] [--rounds 5]
 
-`--only slow-cells` measures again what the last sweep found below 1.
-Writes benchmarks/results.json and benchmarks/RESULTS.md. Every figure is a median; a step includes head, loss,
-optimiser and dropout. Contenders run in environments of their own under build/bench, made on the first run. A
-contender that is missing is named, and voids the word "fastest".
+Parts: training, sweep, inference, jobs, losses, accelerate, streams, serving; `slow-cells` measures again what the last
+sweep found below 1. Writes benchmarks/results.json and benchmarks/RESULTS.md. Every figure is a median; a step includes
+head, loss, optimiser and dropout. Contenders run in environments of their own under build/bench, made on the first run.
+A contender that is missing is named, and voids the word "fastest".
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import sections
+import streams
 from fleet import AVX2_ONLY, ROOT, start
 from tables import markdown
 
+import serving
+
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
-PARTS = ("training", "sweep", "inference", "jobs", "losses", "accelerate")
+PARTS = ("training", "sweep", "inference", "jobs", "losses", "accelerate", "streams", "serving")
 
 
 def machine() -> dict[str, Any]:
@@ -69,6 +72,10 @@ def main() -> int:
         found["losses"] = sections.losses(options.data)
     if "accelerate" in wanted:
         found["accelerate"] = sections.accelerated()
+    if "streams" in wanted:
+        found["streams"] = streams.measure()
+    if "serving" in wanted:
+        found["serving"] = serving.load()
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     PAGE.write_text(markdown(found))
     print(PAGE.read_text())

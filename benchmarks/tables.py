@@ -40,6 +40,10 @@ def markdown(found: dict[str, Any]) -> str:
         parts.append(_losses(found["losses"]))
     if "accelerate" in found:
         parts.append(_accelerate(found["accelerate"]))
+    if "streams" in found:
+        parts.append(_streams(found["streams"]))
+    if "serving" in found:
+        parts.append(_serving(found["serving"]))
     return "\n".join(parts)
 
 
@@ -171,3 +175,35 @@ def _accelerate(part: dict[str, Any]) -> str:
     ]
     heading = ("100 steps", "torch.nn, s", "accelerated, s", "speed-up", "largest relative difference of losses")
     return "## `gatecast.nn.accelerate`\n\n" + table(heading, rows)
+
+
+def streams_table(part: dict[str, list[float]]) -> str:
+    """Milliseconds by kind of model and length of the past."""
+    rows = [
+        (name, *(f"{each:.2f} ms" for each in took), f"{took[-1] / took[0]:.2f}x")
+        for name, took in part.items()
+        if name != "rows"
+    ]
+    return table(("rows before", *(f"{rows:,.0f}" for rows in part["rows"]), "longest / shortest"), rows)
+
+
+def _streams(part: dict[str, list[float]]) -> str:
+    return (
+        "## Streams: one value observed and all steps forecast\n\n"
+        + streams_table(part)
+        + "\nPrinted by `python benchmarks/streams.py`, too.\n"
+    )
+
+
+def serving_table(part: list[list[Any]]) -> str:
+    """Requests per second and their times, by kind and connections."""
+    rows = [(kind, many, f"{rate:.0f}", f"{p50:.1f}", f"{p99:.1f}") for kind, many, rate, p50, p99 in part]
+    return table(("request", "connections", "requests/s", "p50 ms", "p99 ms"), rows)
+
+
+def _serving(part: list[list[Any]]) -> str:
+    return (
+        "## The server, client and server on the same cores\n\n"
+        + serving_table(part)
+        + "\nPrinted by `python benchmarks/serving.py load`, too.\n"
+    )

@@ -78,7 +78,7 @@ def window_model(spec, panel=None, **options):
 
 def said_by(model, values, ends):
     """What the model itself says of all its columns, [N, K, P] in original units."""
-    rolling = model._rolling()
+    rolling = model.rolling()
     ahead = rolling.step(past_matrix(rolling.transform.apply(values), ends, rolling.lookback))
     columns = ahead.shape[2]
     own = rolling.transform if columns == values.shape[1] else rolling.transform.target_only()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 import pytest
@@ -20,6 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 import gatecast as gc
 from boards import AWKWARD_MODELS, AWKWARD_TARGET, awkward, board, leaderboard
+from browser import chromium, drawn, open_address, requests, wait_for
 from gatecast.data.synthetic import sine
 from gatecast.explain.decay import series_decay
 from gatecast.explain.explanation import Explanation, explain
@@ -33,8 +31,6 @@ from panels import monthly
 pytestmark = pytest.mark.slow
 WIDTHS = (1280, 390)
 CHARTS = ("Line chart", "Bar chart", "Histogram", "Heat map", "Grid")
-PATIENCE = 30.0
-"""Seconds that a loaded machine may take to draw a page."""
 
 
 @pytest.fixture(scope="module")
@@ -74,41 +70,18 @@ def page(pages: dict[str, Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    """Debian's Chromium without a window, logging what it says and what it asks for."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
+    with chromium() as driver:
+        yield driver
 
 
 def open_page(browser: webdriver.Chrome, page: Path, width: int, **media: str) -> None:
-    """Open the page at a width (a phone below 600 pixels) and wait until its last chart is drawn."""
-    for log in ("browser", "performance"):
-        browser.get_log(log)
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": media.get("scheme", "light")}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media.get("kind", "screen"), "features": features})
-    browser.get(page.as_uri())
-    deadline = time.monotonic() + PATIENCE
-    while browser.execute_script("return document.documentElement.dataset.drawn") != "yes":
-        assert time.monotonic() < deadline, browser.get_log("browser")
-        time.sleep(0.05)
+    """Open the page and wait until its last chart is drawn."""
+    open_address(browser, page.as_uri(), width, **media)
+    wait_for(lambda: drawn(browser))
 
 
 def boxes(browser: webdriver.Chrome) -> list[WebElement]:
     return browser.find_elements(By.CSS_SELECTOR, ".chart")
-
-
-def requests(browser: webdriver.Chrome) -> list[str]:
-    """Every address that the page asked for, or opened a socket to."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    return sent + [e["params"]["url"] for e in events if e["method"] == "Network.webSocketCreated"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -315,14 +288,6 @@ def test_the_pointer_reads_every_value_at_its_place(browser: webdriver.Chrome, p
     wait_for(lambda: "observed" in tip.text)
     assert "<!-- gru:50x4 -->" in tip.text
     assert tip.find_elements(By.TAG_NAME, "script") == []
-
-
-def wait_for(condition: Any) -> None:
-    """Wait until the page has answered."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["report", "backtest"])

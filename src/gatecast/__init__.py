@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
+from gatecast.errors import ConflictError, DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
 
 if TYPE_CHECKING:
     from gatecast.data.datasets import dataset
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gatecast.forecast.presets import preset
     from gatecast.forecast.result import Forecast
     from gatecast.forecast.ridge import Ridge
+    from gatecast.forecast.streams.stream import Stream
     from gatecast.judge.backtest import backtest
     from gatecast.judge.leaderboard import leaderboard
     from gatecast.prepare.split import Origins
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Baseline",
+    "ConflictError",
     "DataError",
     "Drawing",
     "FitError",
@@ -54,6 +56,7 @@ __all__ = [
     "SamplingForecaster",
     "SequenceForecaster",
     "SpecError",
+    "Stream",
     "Training",
     "backtest",
     "dataset",
@@ -85,6 +88,7 @@ _HOMES = {
     "Drawing": "forecast.panels.sampling",
     "SequenceForecaster": "forecast.panels.sequence",
     "Forecast": "forecast.result",
+    "Stream": "forecast.streams.stream",
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",
     "backtest": "judge.backtest",

@@ -2,6 +2,7 @@
 
 GatecastError
 ├── DataError        the data cannot be used as they are (file, row and column are named)
+│   └── ConflictError    an observation contradicts what is already known
 ├── SpecError        a model, option or name is not understood
 ├── FitError         training cannot start, or cannot go on
 ├── ForecastError    this model cannot make that forecast
@@ -30,6 +31,10 @@ class GatecastError(Exception):
 
 class DataError(GatecastError):
     """The data cannot be used as they are."""
+
+
+class ConflictError(DataError):
+    """An observation contradicts what is already known: it is too late, or another value for the same time."""
 
 
 class SpecError(GatecastError):

@@ -146,7 +146,7 @@ def test_forecasts_follow_the_declared_change_of_unit(name, series):
 def test_every_horizon_step_moves_when_the_newest_value_moves(name):
     """Two leading libraries fail this: their first steps are computed from states that never saw the newest values."""
     method = NETWORKS[name]().fit(train_of(SERIES["prices"]), seed=1)
-    rolling = method._rolling()
+    rolling = method.rolling()
     window = rolling.transform.apply(SERIES["prices"].columns_as(method.plan_.columns).values)[-rolling.lookback :]
     nudged = window.copy()
     nudged[-1, 0] += 0.5

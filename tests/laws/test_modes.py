@@ -78,7 +78,7 @@ def unscaled(transform, ahead, row):
 def test_a_free_run_of_many_columns_slides_its_window_over_all_its_outputs(name):
     panel = SERIES["waves" if "waves" in name else "prices"]
     method = MANY[name]().fit(panel)
-    rolling = method.rolling_ if isinstance(method, Ridge) else method._rolling()
+    rolling = method.rolling_ if isinstance(method, Ridge) else method.rolling()
     assert len(method.history_.columns) > 1
     origins = np.array([90, panel.rows - 1])
     runs = method.free_runs(None, origins, STEPS)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from narwhals.exceptions import NarwhalsError
 
 from gatecast.data.calendar import Times
 from gatecast.data.dates import IN_UTC, LOCAL_DATES
 from gatecast.data.table import Cells, Table
-from gatecast.errors import DataError
+from gatecast.errors import DataError, did_you_mean
 
 
 def read_parquet(path: Path, date_format: str | None = None) -> Table:
@@ -32,6 +34,33 @@ def read_frame_file(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError) as cause:
         raise DataError(f"{path.name} cannot be read: {cause}") from cause
+
+
+def long_columns(data: Any, needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The cells of some columns of a frame or a file, those of the others only that are there; DataError naming a
+    needed one that is not, and a cell of a column of numbers that is none.
+
+    The first needed column holds times and the first other one names, as they are; the rest are numbers, NaN where one
+    is missing.
+    """
+    data = read_frame_file(Path(data)) if isinstance(data, str | PathLike) else data
+    try:
+        frame = nw.from_native(data, eager_only=True)
+    except TypeError as cause:
+        raise DataError(f"cannot read rows of a {type(data).__name__}", "pass a path, or a long frame") from cause
+    absent = next((name for name in needed if name not in frame.columns), None)
+    if absent is not None:
+        raise DataError(f"the rows have no column '{absent}'", did_you_mean(absent, frame.columns))
+    found = {}
+    for name in (*needed, *others):
+        if name in frame.columns and name in (needed[0], others[0]):
+            found[name] = frame[name].to_list()
+        elif name in frame.columns:
+            try:
+                found[name] = frame[name].cast(nw.Float64).to_numpy().astype(np.float64).tolist()
+            except (ValueError, TypeError, NarwhalsError) as cause:
+                raise DataError(f"column '{name}' of the rows does not hold numbers: {cause}") from cause
+    return found
 
 
 def read_frame(data: Any, date_format: str | None = None, source: str = "frame", name: str = "series") -> Table:

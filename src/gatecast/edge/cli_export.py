@@ -20,9 +20,9 @@ def export(
     """Write a saved model's networks, their transforms and what else a forecast needs as one ONNX file."""
     from gatecast.edge.onnx.export import export_onnx
     from gatecast.edge.onnx.graph import USUAL
-    from gatecast.edge.save import load
+    from gatecast.edge.save import load_model
     from gatecast.edge.text import plain
 
-    export_onnx(load(model), output, USUAL if opset is None else opset)
+    export_onnx(load_model(model), output, USUAL if opset is None else opset)
     if not quiet:
         typer.echo(plain(f"wrote {output}"), err=True)

@@ -53,12 +53,12 @@ def predict(
     """
     from gatecast.edge import exports, inputs, jobs, panel_jobs
     from gatecast.edge.cells import frame_csv
-    from gatecast.edge.save import load
+    from gatecast.edge.save import load_model
     from gatecast.forecast.panels.method import GlobalMethod
     from gatecast.show.files import write_atomic
 
     jobs.use_threads(session.threads)
-    fitted = load(model)
+    fitted = load_model(model)
     if isinstance(fitted, GlobalMethod):
         asked = panel_jobs.Asked(h, data, ahead, static, {"level": level, "quantiles": quantiles})
         if data and panel_jobs.on_disk(data, output) and output:

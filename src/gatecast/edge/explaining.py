@@ -11,7 +11,7 @@ from gatecast.edge.inputs import newer_data
 from gatecast.edge.options import Layout, Source
 from gatecast.edge.panel_jobs import open_panel
 from gatecast.edge.progress import counting
-from gatecast.edge.save import load
+from gatecast.edge.save import load_model
 from gatecast.explain.decay import Decay, adding_decay
 from gatecast.explain.explanation import Explanation, explain, plain_facts
 from gatecast.forecast.forecaster import Forecaster
@@ -22,7 +22,7 @@ from gatecast.show.files import write_atomic
 
 def explain_file(model: Path, data: str | None, layout: Layout, compare: bool) -> Explanation:
     """Explain a saved model over newer rows of its series, or over a panel."""
-    fitted = load(model)
+    fitted = load_model(model)
     if isinstance(fitted, Forecaster):
         return explain(fitted, newer_data(fitted.history_, data, layout) if data else None, compare=compare)
     newer = open_panel(data, Source(target=fitted.panel_.target), layout)[0] if data else None

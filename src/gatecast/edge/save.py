@@ -14,12 +14,14 @@ from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge import container
 from gatecast.edge.save_global import pack, unpack
-from gatecast.errors import GatecastError, ModelFileError
+from gatecast.errors import GatecastError, ModelFileError, SpecError
 from gatecast.forecast.build import empty_network
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.intervals import Calibration
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.plan import Plan, Recipe, Settled
+from gatecast.forecast.streams.opening import empty_stream
+from gatecast.forecast.streams.stream import Stream
 from gatecast.nn.spec import parse
 from gatecast.nn.stack import Network
 from gatecast.prepare.scale import Transform
@@ -27,14 +29,17 @@ from gatecast.train.loop import LossCurve
 from gatecast.train.settings import Training
 
 KIND = "model"
+STREAM = "stream."
+"""How the tensors of live series begin."""
 T = TypeVar("T")
 
 
-def save(model: Forecaster | GlobalMethod, path: str | Path) -> Path:
+def save(model: Forecaster | GlobalMethod | Stream, path: str | Path) -> Path:
     """Write a fitted forecaster to `path`, atomically. `load` gives back a model that forecasts the same bits,
     and that learns by the same plan if it is fitted again.
 
-    The file keeps as many rows of history as one forecast needs, with their gaps filled; of a panel all rows.
+    The file keeps as many rows of history as one forecast needs, with their gaps filled; of a panel all rows. A stream
+    is written with its model, and goes on after `load` as if it had never stopped.
 
     >>> import tempfile, gatecast as gc
     >>> from gatecast.data.synthetic import sine
@@ -45,9 +50,19 @@ def save(model: Forecaster | GlobalMethod, path: str | Path) -> Path:
     >>> bool((again.predict(3).mean == model.predict(3).mean).all())
     True
     """
+    if isinstance(model, Stream):
+        tensors, facts = _packed(model.model)
+        tensors |= {f"{STREAM}{name}": array for name, array in model.kept().items()}
+        facts["stream"] = list(model.ids)
+    else:
+        tensors, facts = _packed(model)
+    return container.write(Path(path), KIND, tensors, {"version": version("gatecast"), **facts})
+
+
+def _packed(model: Forecaster | GlobalMethod) -> tuple[container.Tensors, dict[str, Any]]:
+    """A model as tensors and facts."""
     if isinstance(model, GlobalMethod):
-        tensors, facts = pack(model)
-        return container.write(Path(path), KIND, tensors, {"version": version("gatecast"), **facts})
+        return pack(model)
     history = model.tail()
     tensors = {
         "transform.offset": model.transform_.offset,
@@ -60,7 +75,6 @@ def save(model: Forecaster | GlobalMethod, path: str | Path) -> Path:
         tensors |= {f"network.{i}.{name}": weight.numpy() for name, weight in network.state_dict().items()}
     plan = model.plan_
     facts = {
-        "version": version("gatecast"),
         "spec": model.spec,
         "h": model.h,
         "plan": {**asdict(plan), "stacks": [stack.text for stack in plan.stacks]},
@@ -72,19 +86,31 @@ def save(model: Forecaster | GlobalMethod, path: str | Path) -> Path:
         "fill": history.fill,
         "curves": [asdict(curve) for curve in model.curves_],
     }
-    return container.write(Path(path), KIND, tensors, facts)
+    return tensors, facts
 
 
 def load(path: str | Path) -> Any:
-    """The forecaster that `save` wrote. Raises ModelFileError for a truncated, edited, foreign or newer file.
+    """The forecaster or the stream that `save` wrote. ModelFileError for a truncated, edited, foreign or newer file.
 
     Shapes are compared with the file's own tensors before any memory is taken for the networks.
     """
     tensors, facts = container.read(Path(path), KIND)
     try:
-        return unpack(tensors, facts) if "panel_model" in facts else _model(tensors, facts)
+        model = unpack(tensors, facts) if "panel_model" in facts else _model(tensors, facts)
+        if "stream" not in facts:
+            return model
+        kept = {name.removeprefix(STREAM): array for name, array in tensors.items() if name.startswith(STREAM)}
+        return empty_stream(model).put(kept, tuple(map(str, facts["stream"])))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, GatecastError) as cause:
         raise ModelFileError(f"'{path}' does not describe a model: {cause}", "save it again") from cause
+
+
+def load_model(path: str | Path) -> Any:
+    """The forecaster of a file; SpecError for one that holds a stream."""
+    found = load(path)
+    if isinstance(found, Stream):
+        raise SpecError(f"'{path}' holds the live series of a model", "read it with gatecast.load in Python")
+    return found
 
 
 def _model(tensors: container.Tensors, facts: dict[str, Any]) -> Forecaster:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from gatecast.prepare.scale import Equivariance, fit_transform
 from gatecast.prepare.split import require_rows
 from gatecast.train.loop import LossCurve, Watch
 from gatecast.train.members import train_all
+
+if TYPE_CHECKING:
+    from gatecast.forecast.streams.stream import Stream
 
 
 class Forecaster(Method):
@@ -97,13 +100,23 @@ class Forecaster(Method):
                 f"fit it with h={h}",
             )
         panel, known = self._continue(data)
-        mean = direct(self._rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
+        mean = direct(self.rolling(), fill(panel, known).values, np.array([panel.rows - 1]))[0, :h]
         return self._written("direct", panel, mean, None)
+
+    def stream(self, history: Any = None) -> Stream:
+        """Live series that go on from `history` (a Panel, a path or a frame; without, from the model's own).
+
+        `history` holds at least the rows that one forecast reads, from whenever. See `Stream`.
+        """
+        from gatecast.forecast.streams.opening import empty_stream  # streams know the models
+
+        self._history()
+        return empty_stream(self).begin(history)
 
     def tail(self) -> Panel:
         """The newest rows of history that one forecast needs, their gaps filled."""
         history = replace(self._history(), values=fill(self._history()).values)
-        return history.where(np.arange(history.rows) >= history.rows - self._rolling().need)
+        return history.where(np.arange(history.rows) >= history.rows - self.rolling().need)
 
     def newest_window(self, data: Any = None) -> tuple[Float64[np.ndarray, "L C"], Times]:
         """The scaled window that the next forecast reads, and its times."""
@@ -151,7 +164,7 @@ class Forecaster(Method):
             choices["columns"] = wanted
         return plan.given(choices, self.recipe)
 
-    def _rolling(self) -> Rolling:
+    def rolling(self) -> Rolling:
         """All networks as one step: the mean of their scaled forecasts."""
         networks = self.networks_
 
@@ -167,12 +180,12 @@ class Forecaster(Method):
         return Rolling(step, self.transform_, self.plan_.lookback, feed if native.kernels is not None else None)
 
     def _ahead(self, values: Float64[np.ndarray, "T C"], anchors: Int64[np.ndarray, "N"]) -> Float64[np.ndarray, "N"]:
-        return one_step(self._rolling(), values, anchors)
+        return one_step(self.rolling(), values, anchors)
 
     def _onward(
         self, values: Float64[np.ndarray, "T C"], origins: Int64[np.ndarray, "N"], steps: int
     ) -> Float64[np.ndarray, "N steps"]:
-        return free_run(self._rolling(), values, origins, steps)
+        return free_run(self.rolling(), values, origins, steps)
 
     def _held(self, panel: Panel) -> Held | None:
         held = min(held_rows(training, panel.rows, self.h) for training in self.plan_.trainings)

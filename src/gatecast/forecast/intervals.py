@@ -30,6 +30,15 @@ class Calibration:
         """Bands of every level for which there are enough scores (80: 4, 95: 19)."""
         return tuple(_band(self, mean, level) for level in LEVELS if _rank(level, len(self.scores)))
 
+    def bound(self, mean: Float64[np.ndarray, "N"], p: float) -> Float64[np.ndarray, "N"] | None:
+        """What lies above the truth with probability p: an end of the central band that leaves as much beyond either
+        end; None where there are too few scores."""
+        level = round(abs(200 * p - 100), 8)
+        if not _rank(level, len(self.scores)):
+            return mean if level == 0 else None
+        band = _band(self, mean, level)
+        return band.lo if p < 0.5 else band.hi
+
 
 def calibrate(truth: Float64[np.ndarray, "n"], forecast: Float64[np.ndarray, "n"], ratio: bool) -> Calibration:
     """Scores of held-back forecasts; falls back to differences where a logarithm is impossible."""

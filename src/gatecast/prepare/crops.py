@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,9 +19,9 @@ from torch import Tensor
 
 from gatecast.errors import SpecError
 from gatecast.prepare.exogenous import Exogenous
+from gatecast.prepare.facts import Facts, facts_of
 from gatecast.prepare.limits import Limits
-from gatecast.prepare.scale import seasonal_differences
-from gatecast.prepare.smooth import Smoother, bank, damping, smooth
+from gatecast.prepare.smooth import Smoother, bank, damping
 
 INPUT_CLIP = 8.0
 LEAST_DIFFERENCE = 1e-9
@@ -69,6 +68,12 @@ class Sizes:
     def history(self) -> int:
         """Rows before the last anchor, and it, that a crop reads in its windows."""
         return self.lookback + (self.anchors - 1) * self.stride
+
+    @property
+    def reach(self) -> int:
+        """Rows before the last anchor, and it, that a crop reads in all."""
+        rows = max(self.lookback, self.season, self.back, self.long_lag + 1 if self.long_lag else 0)
+        return rows + (self.anchors - 1) * self.stride
 
     @property
     def back(self) -> int:
@@ -122,10 +127,10 @@ class Crop(NamedTuple):
 class Crops:
     """Transformed series as flat arrays, ready to be cropped; `z` is NaN where a value is missing.
 
-    `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read. Centres and smoothers
-    are relative to `offset`, the first value of every series in float64: a large level does not swallow small changes.
-    `difference`: the mean seasonal difference of every series, where it is not that of these rows.
-    `limits`: of forecasts, in units of `z` less the offset.
+    `calendar` holds numbers that depend on the time of a row alone, the anchor's row being read. `facts`: what is known
+    at every row, where these rows are not all that there were. Centres and smoothers are relative to `offset`, the
+    first value of every series in float64: a large level does not swallow small changes. `limits`: of forecasts, in
+    units of `z` less the offset.
     """
 
     def __init__(
@@ -135,26 +140,25 @@ class Crops:
         calendar: Float32[np.ndarray, "rows F"],
         sizes: Sizes,
         normal: Normal,
-        difference: Float64[np.ndarray, "S"] | None = None,
+        facts: Facts | None = None,
         exogenous: Exogenous | None = None,
     ) -> None:
         self.sizes, self.normal, self._exogenous = sizes, normal, exogenous
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (indptr[:-1], indptr[1:]))
-        self.offset = _firsts(z, indptr)
-        z = z - np.repeat(self.offset, np.diff(indptr))
+        facts = facts or facts_of(z, indptr, sizes.lookback, sizes.season)
+        lengths, states, self.offset = np.diff(indptr), facts.states, facts.offset
+        z = z - np.repeat(self.offset, lengths)
         self._z = torch.from_numpy(np.nan_to_num(z).astype(np.float32))
         self._present = torch.from_numpy(np.isfinite(z))
-        states = smooth(z, indptr, sizes.season)
-        if difference is None:
-            difference = seasonal_differences(z, indptr, sizes.season)
-        usual = np.where(difference > LEAST_DIFFERENCE, difference, 1.0)
-        self.limits = Limits(z, indptr, usual, sizes.season)
-        floor = usual if normal == "spread" else None
-        centre, scale, count = _normalise(z, indptr, sizes, floor)
-        floor = np.repeat(np.ones(len(difference)) if floor is None else floor, np.diff(indptr))
-        facts = [centre, scale, count, np.log(scale / floor), states.started]
+        usual = np.where(facts.difference > LEAST_DIFFERENCE, facts.difference, 1.0)
+        self.limits = Limits(facts.ranges, usual, sizes.season)
+        floor, scale = np.ones(len(z)), np.ones(len(z))
+        if normal == "spread":
+            floor = np.repeat(usual, lengths)
+            scale = np.maximum(facts.deviation, LEAST_SCALE * floor)
+        columns = [facts.centre, scale, facts.valid, np.log(scale / floor), states.started]
         self._states = torch.from_numpy(
-            np.column_stack([*(each.astype(np.float32) for each in facts), states.level, states.trend])
+            np.column_stack([*(each.astype(np.float32) for each in columns), states.level, states.trend])
         )
         self._season = torch.from_numpy(states.season)
         self._calendar = torch.from_numpy(calendar)
@@ -256,52 +260,6 @@ class Crops:
                 path.addcmul_(trends[..., i : i + 1], self._damping[i, steps])
             begin += len(steps)
         return begin
-
-
-def _firsts(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "S"]:
-    """The first value of every series, 0 where it has none."""
-    known = np.isfinite(z)
-    first = np.minimum.reduceat(np.where(known, np.arange(len(z)), len(z)), indptr[:-1])
-    return np.append(np.nan_to_num(z), 0.0)[first]
-
-
-def _normalise(
-    z: Float64[np.ndarray, "rows"],
-    indptr: Int64[np.ndarray, "pointers"],
-    sizes: Sizes,
-    floor: Float64[np.ndarray, "S"] | None,
-) -> tuple[Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"], Float64[np.ndarray, "rows"]]:
-    """Of every row as anchor: centre, scale, and the valid rows of its window.
-
-    The centre is the mean of the last season's values; where all are missing, the last centre there was. The scale is
-    1, or with a `floor` the standard deviation of the window.
-    """
-    starts = np.repeat(indptr[:-1], np.diff(indptr))
-    here, known = np.arange(len(z)), np.isfinite(z)
-    filled = np.where(known, z, 0.0)
-    running = [_running(each, indptr) for each in (known.astype(np.float64), filled, filled**2)]
-
-    def over(rows: int) -> list[np.ndarray]:
-        before = here - rows
-        return [each - np.where(before >= starts, each[np.maximum(before, 0)], 0.0) for each in running]
-
-    count, total, _ = over(sizes.season)
-    newest = np.maximum.accumulate(np.where(count > 0, here, starts))
-    centre = (total / np.maximum(count, 1))[newest]
-    count, total, squares = over(sizes.lookback)
-    if floor is None:
-        return centre, np.ones(len(z)), count
-    variance = squares / np.maximum(count, 1) - (total / np.maximum(count, 1)) ** 2
-    least = LEAST_SCALE * np.repeat(floor, np.diff(indptr))
-    return centre, np.maximum(np.sqrt(np.maximum(variance, 0.0)), least), count
-
-
-def _running(values: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows"]:
-    """The sum of each series up to every row; each by itself, so that none loses digits to a larger one before it."""
-    sums = np.empty_like(values)
-    for start, stop in pairwise(indptr.tolist()):
-        np.cumsum(values[start:stop], out=sums[start:stop])
-    return sums
 
 
 class Sampler:

@@ -14,16 +14,10 @@ FAR = 5.0
 
 
 class Limits:
-    """Of values z of many series, NaN where one is missing; `usual`: the mean seasonal difference of every series."""
+    """Of many series, whose `ranges` at every row are known; `usual`: the mean seasonal difference of every series."""
 
-    def __init__(
-        self,
-        z: Float64[np.ndarray, "rows"],
-        indptr: Int64[np.ndarray, "pointers"],
-        usual: Float64[np.ndarray, "S"],
-        season: int,
-    ) -> None:
-        self._range, self._usual, self._season = torch.from_numpy(_ranges(z, indptr)), torch.from_numpy(usual), season
+    def __init__(self, ranges: Float64[np.ndarray, "rows 2"], usual: Float64[np.ndarray, "S"], season: int) -> None:
+        self._range, self._usual, self._season = torch.from_numpy(ranges), torch.from_numpy(usual), season
 
     def at(
         self, series: Int64[Tensor, "N"], ends: Int64[Tensor, "N"], horizon: int
@@ -48,8 +42,9 @@ def room(horizon: int, season: int) -> Float64[np.ndarray, "K"]:
     return seasons + FAR * np.sqrt(seasons)
 
 
-def _ranges(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:
-    """The lowest and the highest value of every series up to every row; 0 before its first."""
+def ranges_of(z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"]) -> Float64[np.ndarray, "rows 2"]:
+    """The lowest and the highest value of every series up to every row, of values z that are NaN where one is missing;
+    0 before its first."""
     found = np.empty((len(z), 2))
     for start, stop in pairwise(indptr.tolist()):
         for side, keep in enumerate((np.fmin, np.fmax)):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 
 from gatecast.data.panel import Panel
 from gatecast.errors import DataError, check_choice
@@ -163,11 +163,12 @@ class SeriesTransform:
 
     def apply(self, panel: Panel) -> Float64[np.ndarray, "rows"]:
         """The transformed target of every row; NaN where it is missing, or has no logarithm in this unit."""
-        unit, y = np.repeat(self.unit, np.diff(panel.indptr)), panel.values[:, 0]
-        if not self.log:
-            return y / unit
-        moved = np.maximum(y, 0) + unit
-        return np.log(np.where(moved > 0, moved, np.nan))
+        codes = np.repeat(np.arange(len(panel)), np.diff(panel.indptr))
+        return self.of(codes).moved(panel.values[:, 0])
+
+    def moved(self, y: Float64[np.ndarray, "S"]) -> Float64[np.ndarray, "S"]:
+        """One transformed value of every series."""
+        return logarithm(y, self.unit) if self.log else y / self.unit
 
     def invert(self, z: Float64[np.ndarray, "E S K Q"]) -> Float64[np.ndarray, "E S K Q"]:
         """Back to original units."""
@@ -179,13 +180,24 @@ class SeriesTransform:
         return SeriesTransform(self.log, self.unit[series])
 
 
+def logarithm(y: Float64[np.ndarray, "rows"], unit: Float64[np.ndarray, "rows"]) -> Float64[np.ndarray, "rows"]:
+    """log(max(y, 0) + u); NaN where that is none."""
+    moved = np.maximum(y, 0) + unit
+    return np.log(np.where(moved > 0, moved, np.nan))
+
+
 def fit_series_transform(panel: Panel, log: bool) -> SeriesTransform:
     """Under a logarithm, 0 for a positive series and else 5 % of its mean size; without, its mean size."""
     y, starts = panel.values[:, 0], panel.indptr[:-1]
     known = np.isfinite(y)
-    mean = np.add.reduceat(np.abs(np.where(known, y, 0.0)), starts) / np.maximum(np.add.reduceat(known, starts), 1)
-    mean = np.where(mean > 0, mean, 1.0)
+    mean = mean_size(np.add.reduceat(np.abs(np.where(known, y, 0.0)), starts), np.add.reduceat(known, starts))
     return SeriesTransform(log, np.where(np.fmin.reduceat(y, starts) > 0, 0.0, 0.05 * mean) if log else mean)
+
+
+def mean_size(total: Float64[np.ndarray, "S"], count: Shaped[np.ndarray, "S"]) -> Float64[np.ndarray, "S"]:
+    """The mean absolute value of series, 1 where that is 0."""
+    mean = total / np.maximum(count, 1)
+    return np.where(mean > 0, mean, 1.0)
 
 
 def seasonal_differences(
@@ -196,13 +208,20 @@ def seasonal_differences(
     >>> seasonal_differences(np.array([1.0, 2.0, 4.0, 9.0]), np.array([0, 3, 4]), 1)
     array([1.5, nan])
     """
+    sums, counts = difference_sums(z, indptr, season)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def difference_sums(
+    z: Float64[np.ndarray, "rows"], indptr: Int64[np.ndarray, "pointers"], season: int
+) -> tuple[Float64[np.ndarray, "S"], Int64[np.ndarray, "S"]]:
+    """The sum of absolute differences to the value of one season before, and how many there are."""
     series = len(indptr) - 1
     codes = np.repeat(np.arange(series), np.diff(indptr))[season:]
     gone = np.abs(z[season:] - z[:-season])
     usable = np.isfinite(gone) & (np.arange(len(z))[season:] - season >= indptr[codes])
-    sums = np.bincount(codes[usable], gone[usable], series)
     counts = np.bincount(codes[usable], minlength=series)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return np.bincount(codes[usable], gone[usable], series).astype(np.float64), counts
 
 
 def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:
@@ -214,12 +233,15 @@ def error_scale(panel: Panel) -> Float64[np.ndarray, "S"]:
     y, indptr = panel.values[:, 0], panel.indptr
     size = np.abs(y)
     largest = np.fmax.reduceat(size, indptr[:-1]) if len(panel) else size
+    seasonal, single = (seasonal_differences(y, indptr, rows) for rows in (panel.calendar.season, 1))
+    return usual_error(seasonal, single, largest)
 
-    def differences(rows: int) -> Float64[np.ndarray, "S"]:
-        found = seasonal_differences(y, indptr, rows)
-        return np.where(found > ROUNDING * largest, found, np.nan)
 
-    found = differences(panel.calendar.season)
-    found = np.where(np.isfinite(found), found, differences(1))
+def usual_error(
+    seasonal: Float64[np.ndarray, "S"], single: Float64[np.ndarray, "S"], largest: Float64[np.ndarray, "S"]
+) -> Float64[np.ndarray, "S"]:
+    """`error_scale` from mean absolute differences over a season and from row to row, and the largest sizes."""
+    seasonal, single = (np.where(each > ROUNDING * largest, each, np.nan) for each in (seasonal, single))
+    found = np.where(np.isfinite(seasonal), seasonal, single)
     usable = np.isfinite(found)
     return np.where(usable, found, np.median(found[usable]) if usable.any() else 1.0)

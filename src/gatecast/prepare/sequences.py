@@ -85,14 +85,18 @@ class Reading:
 
 
 class Sequences:
-    """A panel read row by row: `take` gathers what is read at flat rows, `targets` what should be said there."""
+    """A panel read row by row: `take` gathers what is read at flat rows, `targets` what should be said there.
+
+    `running`: the memory of every series after its last row.
+    """
 
     def __init__(self, given: Given, reading: Reading) -> None:
         panel, self.reading = given.panel, reading
         self.season, self.starts, self.stops = panel.calendar.season, panel.indptr[:-1], panel.indptr[1:]
         self.z = reading.transform(len(panel)).apply(panel)
         self._columns = panel.values[:, 1:]
-        self._now = _read_all(self, reading.running(len(panel), panel.calendar))
+        self.running = reading.running(len(panel), panel.calendar)
+        self._now = _read_all(self, self.running)
         self._waves = waves(panel.calendar, panel.times)
         self._static = given.static.astype(np.float32)
         self._known, bounds = known_rows(given)

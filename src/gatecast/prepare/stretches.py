@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from gatecast.prepare.given import Given
-from gatecast.prepare.limits import Limits
+from gatecast.prepare.limits import Limits, ranges_of
 from gatecast.prepare.units import Units
 from gatecast.prepare.waves import waves
 
@@ -46,10 +46,17 @@ class Stretch(NamedTuple):
 class Stretches:
     """A panel as stretches; missing values are read as the last known and never scored.
 
-    `limits`: of paths, in transformed units.
+    `limits`: of paths, in transformed units, from the `ranges` at every row where these are not all rows there were.
     """
 
-    def __init__(self, given: Given, units: Units, context: int, horizon: int) -> None:
+    def __init__(
+        self,
+        given: Given,
+        units: Units,
+        context: int,
+        horizon: int,
+        ranges: Float64[np.ndarray, "rows 2"] | None = None,
+    ) -> None:
         panel = given.panel
         self.season, self.context, self.horizon = panel.calendar.season, context, horizon
         z = units.transform.apply(panel)
@@ -57,7 +64,7 @@ class Stretches:
         self._z, self._known = torch.from_numpy(filled), torch.from_numpy(np.isfinite(z))
         self.starts, self.stops = (torch.from_numpy(each.copy()) for each in (panel.indptr[:-1], panel.indptr[1:]))
         usual = np.where(units.difference > 1e-9, units.difference, 1.0)
-        self.limits = Limits(z, panel.indptr, usual, self.season)
+        self.limits = Limits(ranges_of(z, panel.indptr) if ranges is None else ranges, usual, self.season)
         self._floor = LEAST_SCALE * torch.from_numpy(usual)
         self._facts = torch.from_numpy(_facts(given, units))
         self._ahead = given.ahead.shape[1]

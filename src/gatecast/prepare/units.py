@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
-from gatecast.data.panel import Panel
 from gatecast.errors import DataError
 from gatecast.prepare.given import Given
 from gatecast.prepare.scale import SeriesTransform, error_scale, fit_series_transform, seasonal_differences
@@ -30,22 +30,38 @@ def fit_units(given: Given, log: bool) -> Units:
     panel = given.panel
     transform = fit_series_transform(panel, log)
     difference = seasonal_differences(transform.apply(panel), panel.indptr, panel.calendar.season)
-    return Units(transform, difference, error_scale(panel), *_within(given))
+    columns = within(given)
+    return Units(transform, difference, error_scale(panel), columns.mean, columns.spread())
 
 
-def _within(given: Given) -> tuple[Float64[np.ndarray, "S F"], Float64[np.ndarray, "F"]]:
-    """The mean of every covariate in every series, and the standard deviation around these means (1 where it is 0)."""
+class Within(NamedTuple):
+    """Of every covariate in every series: how many values, their mean, the sum of squares around it, the largest
+    size."""
+
+    values: Float64[np.ndarray, "S F"]
+    mean: Float64[np.ndarray, "S F"]
+    square: Float64[np.ndarray, "S F"]
+    largest: Float64[np.ndarray, "S F"]
+
+    def spread(self) -> Float64[np.ndarray, "F"]:
+        """The standard deviation around the means, over all series; 1 where it is 0."""
+        spread = np.sqrt(self.square.sum(axis=0) / np.maximum(self.values.sum(axis=0), 1))
+        return np.where(spread > 1e-9 * self.largest.max(axis=0, initial=0.0), spread, 1.0)
+
+
+def within(given: Given) -> Within:
+    """The covariates of whole series."""
     values, indptr = given.panel.values[:, 1:], given.panel.indptr
     known, starts = np.isfinite(values), indptr[:-1]
-    count = np.add.reduceat(known, starts, axis=0)
-    mean = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0) / np.maximum(count, 1)
+    there = np.where(known, values, 0.0)
+    number = np.add.reduceat(known, starts, axis=0).astype(np.float64)
+    mean = np.add.reduceat(there, starts, axis=0) / np.maximum(number, 1)
     off = np.where(known, values - np.repeat(mean, np.diff(indptr), axis=0), 0.0)
-    spread = np.sqrt((off**2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
-    size = np.abs(np.where(known, values, 0.0)).max(axis=0, initial=0.0)
-    return mean, np.where(spread > 1e-9 * size, spread, 1.0)
+    square = np.add.reduceat(off**2, starts, axis=0)
+    return Within(number, mean, square, np.maximum.reduceat(np.abs(there), starts, axis=0))
 
 
-def check_sign(panel: Panel, log: bool) -> None:
+def check_sign(y: Float64[np.ndarray, "rows"], log: bool, source: str) -> None:
     """DataError for negative values where a model reads logarithms."""
-    if log and (panel.values[:, 0] < 0).any():
-        raise DataError(f"{panel.source} has negative values, and the model learned positive ones", "fit again")
+    if log and (y < 0).any():
+        raise DataError(f"{source} has negative values, and the model learned positive ones", "fit again")

@@ -15,7 +15,7 @@ from gatecast.edge.onnx.layers import from_flat, read_by
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.candidates import Part
 from gatecast.forecast.panels.direct import GlobalForecaster
-from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.method import GlobalMethod, ahead_of
 from gatecast.nn.correction import Corrections
 from gatecast.train.lockstep import QUANTILES
 
@@ -63,7 +63,7 @@ def crop_inputs(model: GlobalForecaster, data: Any = None, futr_df: Any = None, 
     Of every kept candidate p: `crop.p` [N, C, I]; `centre.p`, `scale.p` and `offset.p` [N]; `low.p` and `high.p`
     [N, K], between which forecasts stay; `unit.p` [N], of the logarithm or the division.
     """
-    fitted = model.asked(data, futr_df, static_df)
+    fitted = ahead_of(model, data, futr_df, static_df)
     series = torch.arange(len(fitted.panel_))
     found: Inputs = {}
     for p, part in enumerate(fitted.parts_):

@@ -9,6 +9,7 @@ import numpy as np
 from gatecast.edge.onnx.graph import BATCH, Graph
 from gatecast.edge.onnx.layers import recurrent
 from gatecast.edge.onnx.panels import Inputs, facts_for, median, risen
+from gatecast.forecast.panels.method import ahead_of
 from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.nn.sequence import SequenceNet
 from gatecast.prepare.sequences import Sequences
@@ -53,7 +54,7 @@ def sequence_inputs(model: SequenceForecaster, data: Any = None, futr_df: Any = 
     [N]; `ahead` [N, A] where columns are known ahead; `newest` and `scale` [N], which undo the scaling; `low` and
     `high` [N, K], between which forecasts stay.
     """
-    fitted = model.asked(data, futr_df, static_df)
+    fitted = ahead_of(model, data, futr_df, static_df)
     sequences = Sequences(fitted.fitted(), fitted.reading_)
     ends = sequences.stops - 1
     now, (rows, lengths) = sequences.now(ends), sequences.whole()

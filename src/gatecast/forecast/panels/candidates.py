@@ -15,6 +15,7 @@ from gatecast.forecast.panels.rules import GROUPS, LOOKS, UNITS, Candidate, batc
 from gatecast.nn.correction import Corrections, Shape
 from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.exogenous import Exogenous
+from gatecast.prepare.facts import Facts, facts_of
 from gatecast.prepare.given import Given
 from gatecast.prepare.units import Units, fit_units
 from gatecast.prepare.waves import waves
@@ -116,15 +117,16 @@ def untrained(candidate: Candidate, crops: Crops, members: int, seed: int = 0) -
     return tuple(Corrections(shape, group) for group in generators)
 
 
-def crops_of(given: Given, sizes: Sizes, candidate: Candidate, units: Units) -> Crops:
-    """A panel as a candidate reads it."""
+def crops_of(given: Given, sizes: Sizes, candidate: Candidate, units: Units, facts: Facts | None = None) -> Crops:
+    """A panel as a candidate reads it; `facts`, where it is the end of a longer one."""
     panel, exogenous = given.panel, None
     if sizes.covariates or given.static.size:
         exogenous = Exogenous(given, units, sizes.back, sizes.horizon)
     features, z = waves(panel.calendar, panel.times), units.transform.apply(panel)
     if not candidate.ingredients.calendar:
         features = features[:, :0]
-    return Crops(z, panel.indptr, features, sizes, candidate.normal, units.difference, exogenous)
+    facts = facts or facts_of(z, panel.indptr, sizes.lookback, sizes.season, units.difference)
+    return Crops(z, panel.indptr, features, sizes, candidate.normal, facts, exogenous)
 
 
 def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: int, tick: Tick) -> tuple[Part, ...]:

@@ -126,7 +126,7 @@ class GlobalForecaster(GlobalMethod):
 
     def _onto(self, given: Given) -> GlobalForecaster:
         log = any(part.units.transform.log for part in self.parts_) or (self.free_ and self.free_.log)
-        check_sign(given.panel, bool(log))
+        check_sign(given.panel.values[:, 0], bool(log), given.panel.source)
         model = super()._onto(given)
         model.parts_ = tuple(part.over(given) for part in self.parts_)
         model.free_ = self.free_ and self.free_.onto(given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeVar
 
 import narwhals as nw
 import numpy as np
@@ -22,6 +22,9 @@ from gatecast.prepare.given import Given
 from gatecast.prepare.scale import error_scale
 from gatecast.prepare.split import By, Cut, Origins, horizon_after, origins
 from gatecast.train.lockstep import MEDIAN, Tick
+
+if TYPE_CHECKING:
+    from gatecast.forecast.streams.stream import Stream
 
 Numbers = Sequence[float | int] | float | int
 Scale = Float64[np.ndarray, "V"]
@@ -117,18 +120,20 @@ class GlobalMethod:
             )
         wanted = probabilities(_numbers(level), _numbers(quantiles))
         given, kind = self._asked(data, futr_df, static_df, h)
-        model = self._over(given)
+        model = self if given is self.given_ else self._onto(given)
         shown = np.tile(np.arange(self.h) < h, len(given.panel))
-        columns = model._columns(model._paths(), model._places(), wanted)
+        columns = model.columns_of(model._paths(), model._places(), wanted)
         return self._frame({name: c[shown] for name, c in columns.items()}, kind)
+
+    def stream(self, history: Any = None, *, static_df: Any = None) -> Stream:
+        """Live series that go on from `history` (read as by `predict`; without, from what was fitted): see `Stream`."""
+        from gatecast.forecast.streams.opening import empty_stream  # streams know the models
+
+        return empty_stream(self).begin(history, static_df=static_df)
 
     def over(self: M, data: Any, static_df: Any = None) -> M:
         """The same model over newer rows or other series, as `predict(data)` reads them; nothing is learned."""
-        return self._onto(self._asked(data, None, static_df, 0)[0])
-
-    def asked(self: M, data: Any = None, futr_df: Any = None, static_df: Any = None) -> M:
-        """The same model over all that `predict` with these arguments reads, also of the rows ahead."""
-        return self._over(self._asked(data, futr_df, static_df, self.h)[0])
+        return self._onto(self.reading(data, static_df))
 
     def medians(self, given: Given) -> Float64[np.ndarray, "S K"]:
         """The forecasts of every series of what is given, in original units."""
@@ -170,7 +175,7 @@ class GlobalMethod:
         """One table for every origin: forecasts of the judged series, `cutoff`, `y`, and `scale`, which errors are
         measured by. The model itself learns only where nothing is learned anew."""
         found: list[Columns] = []
-        for table in self._anew(given, cuts, wanted) if refit else self._once(given, cuts, wanted):
+        for table in (self._anew if refit else self._once)(given, cuts, wanted):
             found.append(table)
             if watch:
                 watch.step()
@@ -194,7 +199,7 @@ class GlobalMethod:
             ids = np.array(given.panel.ids)[cut.judged]
             ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
             yield {
-                **self._columns(paths, Places(ids, ends, scale), wanted),
+                **self.columns_of(paths, Places(ids, ends, scale), wanted),
                 "cutoff": np.repeat(ends, self.h),
                 "y": horizon_after(given.panel, cut, self.h).reshape(-1),
                 "scale": np.repeat(scale, self.h),
@@ -231,18 +236,12 @@ class GlobalMethod:
         model.given_ = given
         return model
 
-    def _over(self: M, given: Given) -> M:
-        """This model where that is what it knows, else a copy over it."""
-        return self if given is self.given_ else self._onto(given)
-
     def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
         """The quantiles and the error scale of the judged series at every origin, from what was learned."""
         for cut in cuts:
             known = given.cut(cut.kept).without_empty()
             places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
             yield self._onto(known)._paths()[places], error_scale(known.panel)[places]
-
-    # -- frames -------------------------------------------------------------------------------------------------------
 
     def _learn_all(self, given: Given, seed: int, horizons: int, tick: Tick) -> None:
         self.given_ = given
@@ -253,14 +252,17 @@ class GlobalMethod:
         panel = self.covariates.panel(data, self.season)
         return self.covariates.given(agreeing(panel, self.calendar) if self.calendar else panel, self.h, static)
 
+    def reading(self, data: Any, static_df: Any = None) -> Given:
+        """What `data` of fitted or other series say to go on from."""
+        static = self.static_ if static_df is None else self.static_.others(static_df)
+        panel = on_calendar(self.covariates.panel(data, self.season), self.fitted().panel.calendar)
+        return self.covariates.given(panel, self.h, static)
+
     def _asked(self, data: Any, futr_df: Any, static_df: Any, h: int) -> tuple[Given, tuple[Any, bool]]:
         """What a forecast is asked from (what was learned from, without data), and the caller's kind of frame."""
         given, kind = self.fitted(), self._kind
         if data is not None:
-            static = self.static_ if static_df is None else self.static_.others(static_df)
-            panel = on_calendar(self.covariates.panel(data, self.season), given.panel.calendar)
-            given = self.covariates.given(panel, self.h, static)
-            kind = _kind(data, self.covariates.id or "unique_id")
+            given, kind = self.reading(data, static_df), _kind(data, self.covariates.id or "unique_id")
         elif static_df is not None:
             raise ForecastError("static_df goes with data of new series", "the model keeps what it was fitted with")
         return self.covariates.ahead(given, futr_df, h), kind
@@ -269,7 +271,7 @@ class GlobalMethod:
         panel = self.panel_
         return Places(np.array(panel.ids), panel.times[panel.indptr[1:] - 1], error_scale(panel))
 
-    def _columns(self, paths: Float64[np.ndarray, "V K Q"], places: Places, wanted: dict[str, float]) -> Columns:
+    def columns_of(self, paths: Float64[np.ndarray, "V K Q"], places: Places, wanted: dict[str, float]) -> Columns:
         """Forecasts and bounds from some places on."""
         rising = sorted(wanted, key=lambda suffix: wanted[suffix])
         bounds = self.scores_.bounds(paths, places.scale, list(wanted.values()))
@@ -291,6 +293,11 @@ class GlobalMethod:
         if numbered:
             columns[names["unique_id"]] = columns[names["unique_id"]].astype(np.int64)
         return nw.from_dict(columns, backend=backend).to_native()
+
+
+def ahead_of(model: M, data: Any, futr_df: Any, static_df: Any) -> M:
+    """The same model over all that `predict` with these arguments reads for its whole horizon."""
+    return model._onto(model._asked(data, futr_df, static_df, model.h)[0])
 
 
 def counted(name: str, value: Any) -> int:

@@ -32,6 +32,9 @@ AT_ONCE = 16_384
 """Paths that are drawn at once: bounds memory."""
 
 
+Ranges = Float64[np.ndarray, "rows 2"]
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How a `SamplingForecaster` is trained and how many paths it draws.
@@ -85,10 +88,10 @@ class SamplingForecaster(GlobalMethod):
     def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
         """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
         given, kind = self._asked(data, futr_df, static_df, self.h)
-        model = self._over(given)
+        model = self if given is self.given_ else self._onto(given)
         paths, places = model._drawn(), model._places()
         count = paths.shape[1]
-        columns = model._columns(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
+        columns = model.columns_of(np.zeros((len(paths), self.h, len(QUANTILES))), places, {})
         shown = np.arange(len(paths) * self.h).reshape(len(paths), 1, self.h).repeat(count, 1).reshape(-1)
         found = {name: columns[name][shown] for name in ("unique_id", "ds")}
         number = np.tile(np.repeat(np.arange(count), self.h), len(paths))
@@ -148,9 +151,25 @@ class SamplingForecaster(GlobalMethod):
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return self.quantiles()
 
-    def quantiles(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V K Q"]:
-        """The quantiles of the paths from some places (series and flat rows), or from the end of every series."""
-        return np.quantile(self._drawn(places), QUANTILES, axis=1).transpose(1, 2, 0)
+    def quantiles(
+        self, places: tuple[Series, Series] | None = None, ranges: Ranges | None = None
+    ) -> Float64[np.ndarray, "V K Q"]:
+        """The quantiles of the paths from some places (series and flat rows), or from the end of every series.
+
+        `ranges`: of the transformed values up to every row, where these are not all rows that there were."""
+        return np.quantile(self._drawn(places, ranges), QUANTILES, axis=1).transpose(1, 2, 0)
+
+    def expected(self, ranges: Ranges) -> Float64[np.ndarray, "S"]:
+        """The next value of every series without a draw: the mean of the networks' locations, within its limits."""
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h, ranges)
+        series, ends = torch.arange(len(self.panel_)), stretches.stops - 1
+        batch = stretches.take(series, ends, 1)
+        low, high = (each[:, 0] for each in stretches.limits.at(series, ends, 1))
+        with torch.inference_mode():
+            read = batch.read(stretches.season)[:, : self.context_ + 1]
+            middle = torch.stack([net(read)[0][0][:, -1] for net in self.nets_]).double().mean(dim=0)
+        z = (middle * batch.scale + batch.centre).clamp(low, high).numpy()
+        return self.units_.transform.invert(z[None, :, None, None])[0, :, 0, 0]
 
     def read(self, series: Series, ends: Series) -> Float32[torch.Tensor, "N T I"]:
         """What the network reads for the next value after each of these rows, its context included."""
@@ -158,9 +177,11 @@ class SamplingForecaster(GlobalMethod):
         batch = stretches.take(torch.from_numpy(series), torch.from_numpy(ends), self.h)
         return batch.read(stretches.season)[:, : self.context_ + 1]
 
-    def _drawn(self, places: tuple[Series, Series] | None = None) -> Float64[np.ndarray, "V n K"]:
+    def _drawn(
+        self, places: tuple[Series, Series] | None = None, ranges: Ranges | None = None
+    ) -> Float64[np.ndarray, "V n K"]:
         """Paths from these places, in original units."""
-        stretches = Stretches(self.given_, self.units_, self.context_, self.h)
+        stretches = Stretches(self.given_, self.units_, self.context_, self.h, ranges)
         generator, found = torch.Generator().manual_seed(self.seed_), []
         indptr, size = self.panel_.indptr, max(1, AT_ONCE // self.drawing.paths)
         series, ends = map(torch.from_numpy, places or (np.arange(len(self.panel_)), indptr[1:] - 1))

@@ -75,7 +75,7 @@ class SequenceForecaster(GlobalMethod):
         return scores
 
     def _onto(self, given: Given) -> SequenceForecaster:
-        check_sign(given.panel, self.reading_.log)
+        check_sign(given.panel.values[:, 0], self.reading_.log, given.panel.source)
         return super()._onto(given)
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
