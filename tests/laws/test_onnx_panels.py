@@ -134,6 +134,16 @@ def test_every_stack_of_a_sequence_model(spec, log, tmp_path):
     assert_same_quantiles(model, runtime(model, tmp_path))
 
 
+def test_rows_after_the_end_of_a_series_are_not_read(tmp_path):
+    model = sequence_model("lstm:3-gru:2", False)
+    session, inputs = runtime(model, tmp_path), sequence_inputs(model)
+    [before] = session.run(None, inputs)
+    after = np.arange(inputs["rows"].shape[1]) >= inputs["lengths"][:, None]
+    assert after.any()
+    inputs["rows"][after] = 1e6
+    np.testing.assert_array_equal(session.run(None, inputs)[0], before)
+
+
 def test_a_sequence_without_a_logarithm_and_columns_known_ahead(tmp_path):
     frame = with_columns(FRAME)
     frame.loc[frame["unique_id"] == "s1", "y"] = 0.0

@@ -22,10 +22,10 @@ def sequence_graph(model: SequenceForecaster, graph: Graph) -> bytes:
     reading, shape = model.reading_, model.nets_[0].shape
     rows = graph.input("rows", np.float32, (BATCH, "T", shape.inputs))
     lengths = graph.input("lengths", np.int32, (BATCH,))
-    newest = graph.add("Gather", rows, graph.constant(np.array(-1)), axis=1)
-    read = newest
+    last = graph.add("Unsqueeze", graph.add("Sub", graph.cast(lengths, np.int64), graph.whole(1)), graph.whole(1))
+    read = graph.add("GatherND", rows, last, batch_dims=1)
     if shape.more:
-        read = graph.add("Concat", newest, graph.input("ahead", np.float32, (BATCH, shape.more)), axis=1)
+        read = graph.add("Concat", read, graph.input("ahead", np.float32, (BATCH, shape.more)), axis=1)
     anchor, scale = (
         graph.add("Reshape", graph.input(name, np.float64, (BATCH,)), graph.whole(-1, 1, 1))
         for name in ("newest", "scale")
@@ -50,9 +50,9 @@ def sequence_inputs(model: SequenceForecaster, data: Any = None, futr_df: Any = 
     """What the graph reads for every series of `data` (of the panel that was learned from, without); the arguments are
     those of `predict`.
 
-    `rows` [N, T, I] from the first row of each series, with its last one repeated where a series is shorter; `lengths`
-    [N]; `ahead` [N, A] where columns are known ahead; `newest` and `scale` [N], which undo the scaling; `low` and
-    `high` [N, K], between which forecasts stay.
+    `rows` [N, T, I] from the first row of each series, of which the graph reads the first `lengths` [N]; `ahead` [N, A]
+    where columns are known ahead; `newest` and `scale` [N], which undo the scaling; `low` and `high` [N, K], between
+    which forecasts stay.
     """
     fitted = ahead_of(model, data, futr_df, static_df)
     sequences = Sequences(fitted.fitted(), fitted.reading_)
