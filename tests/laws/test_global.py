@@ -32,10 +32,15 @@ def fitted(frame=FRAME, h=6, **options):
 
 
 @pytest.fixture(scope="module")
-def forecasts():
+def model():
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch)
-        return fitted().predict()
+        return fitted()
+
+
+@pytest.fixture(scope="module")
+def forecasts(model):
+    return model.predict()
 
 
 def test_the_same_seed_gives_the_same_bits_and_the_input_stays_as_it_is(forecasts):
@@ -79,8 +84,7 @@ def test_no_fold_of_a_backtest_sees_what_it_is_judged_by(poison, by):
     assert not hasattr(model, "given_"), "a backtest leaves its model alone"
 
 
-def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast():
-    model = fitted()
+def test_the_newest_value_of_a_series_moves_every_step_of_its_forecast(model):
     panel = model.panel_
     moved = panel.values.copy()
     moved[panel.indptr[1:] - 1] *= 1.1
@@ -97,8 +101,7 @@ def test_a_model_without_a_season_is_loaded_too(tmp_path):
     pd.testing.assert_frame_equal(again.predict(), model.predict(), check_exact=True)
 
 
-def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(tmp_path):
-    model = fitted()
+def test_a_loaded_model_forecasts_the_same_bits_and_a_damaged_one_is_refused(model, tmp_path):
     path = save(model, tmp_path / "panel.gatecast")
     again = load(path)
     pd.testing.assert_frame_equal(again.predict(level=[80]), model.predict(level=[80]), check_exact=True)
@@ -125,13 +128,13 @@ def test_missing_values_are_masked_and_only_missing_ones_are_an_error(forecasts)
         fitted(empty)
 
 
-def test_targets_missing_at_the_start_of_every_series_are_left_out_and_at_the_end_masked():
+def test_targets_missing_at_the_start_of_every_series_are_left_out_and_at_the_end_masked(forecasts):
     row, back = FRAME.groupby("unique_id").cumcount(), FRAME.groupby("unique_id").cumcount(ascending=False)
     late = FRAME[row >= 5]
     found = fitted(FRAME.assign(y=FRAME["y"].where(row >= 5))).predict()
     pd.testing.assert_frame_equal(found, fitted(late).predict(), check_exact=True)
     ended = fitted(FRAME.assign(y=FRAME["y"].where(back >= 2))).predict()
-    pd.testing.assert_series_equal(ended["ds"], fitted(FRAME).predict()["ds"])
+    pd.testing.assert_series_equal(ended["ds"], forecasts["ds"])
     assert np.isfinite(ended["Gatecast"]).all()
 
 
@@ -148,8 +151,7 @@ def test_polars_in_polars_out(forecasts):
     np.testing.assert_array_equal(found["Gatecast"].to_numpy(), forecasts["Gatecast"])
 
 
-def test_bounds_lie_around_the_forecast_and_wider_levels_outside():
-    model = fitted()
+def test_bounds_lie_around_the_forecast_and_wider_levels_outside(model):
     found = model.predict(level=[50, 80])
     columns = [f"Gatecast{end}" for end in ("-lo-80", "-lo-50", "-hi-50", "-hi-80")]
     assert set(columns) < set(found.columns)
@@ -162,8 +164,7 @@ def test_bounds_lie_around_the_forecast_and_wider_levels_outside():
         model.predict(level=[0.9, 120])
 
 
-def test_it_says_what_it_decided_and_refuses_what_it_cannot_do():
-    model = fitted()
+def test_it_says_what_it_decided_and_refuses_what_it_cannot_do(model):
     text = " ".join(model.rules_)
     assert "season 12" in text and "log/lstm" in text and "MASE" in text
     with pytest.raises(ForecastError, match="fit"):
@@ -181,14 +182,14 @@ def test_rows_that_are_not_there_count_as_missing_values():
     pd.testing.assert_frame_equal(fitted(FRAME[~holes]).predict(), masked, check_exact=True)
 
 
-def test_a_series_below_zero_keeps_its_sign():
+def test_a_series_below_zero_keeps_its_sign(model):
     below = pd.concat([FRAME, FRAME[FRAME["unique_id"] == "s0"].assign(unique_id="below", y=lambda f: -f["y"])])
-    model = fitted(below)
-    found = model.predict()
+    signed = fitted(below)
+    found = signed.predict()
     assert (found[found["unique_id"] == "below"]["Gatecast"] < -5).all()
-    assert "negative" in model.rules_[1]
+    assert "negative" in signed.rules_[1]
     with pytest.raises(DataError, match="negative"):
-        fitted().predict(below[below["unique_id"] == "below"])
+        model.predict(below[below["unique_id"] == "below"])
 
 
 @pytest.mark.parametrize("rows", [14, 40])

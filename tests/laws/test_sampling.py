@@ -194,7 +194,7 @@ def test_it_learns_the_width_of_noise_and_the_season():
     ]
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, 300)
-        model = SamplingForecaster(8, season=4).fit(pd.concat(frames))
+        model = SamplingForecaster(8, season=4, drawing=Drawing(networks=1)).fit(pd.concat(frames))
     paths = model.sample().pivot(index=["unique_id", "ds"], columns="path", values=model.name).to_numpy()
     season = np.tile(np.tile([50.0, 54.0, 58.0, 54.0], 2), 4)
     assert np.abs(np.median(paths, axis=1) - season).mean() < 0.5

@@ -177,7 +177,8 @@ def run(
     models = jobs.forecasters(model or [], preset, network)
     panel, usual = panel_jobs.open_panel(file or inputs.DEFAULT_DATA, source, layout)
     if len(panel) > 1 and not model and not preset:
-        job = panel_jobs.Job(panel, {"h": horizon_from(panel, test_from), "season": season}, Origins())
+        settings = {"h": horizon_from(panel, test_from), "season": season, "device": network.device or "cpu"}
+        job = panel_jobs.Job(panel, settings, Origins())
         _judge_panel(job, output, session)
         return
     start = test_from or usual
@@ -263,6 +264,7 @@ def backtest(
     rivals: Annotated[str | None, option("More models: AutoETS, AutoTheta, AutoARIMA.", metavar="A,B")] = None,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
     jobs: Annotated[int, typer.Option(help="Origins that are worked on at once.", metavar="N", min=1)] = 1,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 or mps.", metavar="NAME")] = "cpu",
     beside: Beside,
     output: Annotated[
         Path | None, option("Write report.html, forecasts.csv, scores.csv and metrics.json here.", "-o", metavar="DIR")
@@ -278,7 +280,7 @@ def backtest(
 
     use_threads(session.threads)
     panel, _ = panel_jobs.open_panel(file, source, layout)
-    settings = {"h": h or horizon_from(panel, None), "season": season, **beside.columns}
+    settings = {"h": h or horizon_from(panel, None), "season": season, "device": device, **beside.columns}
     options = {"beside": names(rivals), "n_jobs": jobs, "static_df": panel_jobs.frame_of(beside.static)}
     job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options)
     _judge_panel(job, output, session)

@@ -15,13 +15,13 @@ from gatecast.edge.options import Network
 from gatecast.edge.progress import Follower, Uncut
 from gatecast.edge.save import save
 from gatecast.edge.text import file_names
-from gatecast.errors import SpecError, check_choice
 from gatecast.explain.explanation import explain
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import AUTO, AUTO_TRAINING, PLAIN, Recipe
 from gatecast.forecast.presets import preset
 from gatecast.judge.board import Leaderboard
 from gatecast.judge.leaderboard import findings, trial_of
+from gatecast.nn.device import find_device
 from gatecast.show.explain_charts import explained
 from gatecast.show.figures import Explained
 from gatecast.show.files import write_atomic
@@ -100,7 +100,7 @@ def _explained(leaderboard: Leaderboard) -> list[Explained]:
 def forecasters(specs: list[str], preset_name: str | None, options: Network, h: int = 1) -> list[Forecaster]:
     """The models asked for: those of a preset, then one for every spec, all with the options that were given."""
     if options.device is not None:
-        _check_device(options.device)
+        find_device(options.device)
     bases = [*(preset(preset_name) if preset_name else ()), *map(Forecaster, specs)]
     return [_with_options(base, options, h) for base in bases or map(Forecaster, DEFAULT_MODELS)]
 
@@ -136,15 +136,3 @@ def _training(base: Forecaster, options: Network) -> Training | tuple[Training, 
     if isinstance(own, tuple):
         return tuple(replace(part, **given) for part in own)
     return replace(own or (AUTO_TRAINING if base.spec == AUTO else PLAIN), **given)
-
-
-def _check_device(name: str) -> None:
-    """Raise SpecError unless torch can compute on this device."""
-    check_choice(name.split(":")[0], ("cpu", "cuda", "mps"), "device")
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise SpecError(
-            f"cannot compute on device '{name}': {reason}", "use cpu, or cuda or mps where present"
-        ) from cause

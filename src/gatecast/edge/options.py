@@ -78,7 +78,7 @@ class Network:
         Whole,
         option("Epochs without a better one before training ends; 0 trains them all.", metavar="N", least=0),
     ] = None
-    device: Annotated[Text, option("Where to train: cpu (the default), cuda or mps.", metavar="NAME")] = None
+    device: Annotated[Text, option("Where to train: cpu (the default), cuda, cuda:1 or mps.", metavar="NAME")] = None
 
 
 @dataclass(frozen=True)

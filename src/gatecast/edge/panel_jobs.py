@@ -72,13 +72,15 @@ def sequence_spec(spec: str) -> str | None:
 def global_forecaster(spec: str, options: Network, settings: dict[str, Any]) -> GlobalForecaster | SequenceForecaster:
     """The model of a file with many series; SpecError for options that it has no use for."""
     stack = sequence_spec(spec)
-    given = [name for name, value in asdict(options).items() if value is not None and not (stack and name == "members")]
+    taken = ("device", "members") if stack else ("device",)
+    given = [name for name, value in asdict(options).items() if value is not None and name not in taken]
     if given or not (stack or spec == AUTO):
         what = f"--{given[0].replace('_', '-')}" if given else f"--model {spec}"
         raise SpecError(
             f"{what} is for one series, and the file holds several; their model is derived by rule",
             "leave it out, take --model sequence, or pick a series with --series",
         )
+    settings = {"device": options.device or "cpu", **settings}
     if stack:
         return SequenceForecaster(spec=stack, members=options.members or MEMBERS, **settings)
     return GlobalForecaster(**settings)

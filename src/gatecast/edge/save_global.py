@@ -68,7 +68,7 @@ def _pack_networks(model: GlobalForecaster) -> tuple[Tensors, dict[str, Any]]:
     tensors: Tensors = {}
     for p, part in enumerate(model.parts_):
         for g, net in enumerate(part.nets):
-            tensors |= {f"part.{p}.{g}.{name}": weight.numpy() for name, weight in net.state_dict().items()}
+            tensors |= {f"part.{p}.{g}.{name}": weight.cpu().numpy() for name, weight in net.state_dict().items()}
     choices = [asdict(choice) for choice in model.choices_]
     facts: dict[str, Any] = {"candidates": choices, "rules": list(model.rules_), "freq": model.freq}
     if model.free_:
@@ -84,9 +84,8 @@ def _pack_sampling(model: SamplingForecaster) -> tuple[Tensors, dict[str, Any]]:
 
 
 def _weights(nets: Sequence[nn.Module]) -> Tensors:
-    return {
-        f"net.{n}.{name}": weight.numpy() for n, net in enumerate(nets) for name, weight in net.state_dict().items()
-    }
+    named = [(f"net.{n}.{name}", weight) for n, net in enumerate(nets) for name, weight in net.state_dict().items()]
+    return {name: weight.cpu().numpy() for name, weight in named}
 
 
 def _pack_sequence(model: SequenceForecaster) -> tuple[Tensors, dict[str, Any]]:

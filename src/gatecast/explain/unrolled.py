@@ -166,7 +166,7 @@ def unroll_corrections(nets: Corrections, quantile: int) -> Iterator[Unrolled]:
     if not shape.units:
         raise ForecastError("the model was fitted without its recurrence", "explain one that has it")
     for number in range(len(nets.skip)):
-        own = {name: weight[number].detach().double() for name, weight in nets.named_parameters()}
+        own = {name: weight[number].detach().cpu().double() for name, weight in nets.named_parameters()}
         weights = _split(own["recurrent"], shape.linear + shape.extra, shape.units, len(CELLS[shape.cell].gates))
 
         def readout(state: Tensor, x: Tensor, own: dict[str, Tensor] = own) -> Tensor:
@@ -182,7 +182,7 @@ def unroll_corrections(nets: Corrections, quantile: int) -> Iterator[Unrolled]:
 def unroll_student(net: StudentNet) -> Unrolled:
     """A recursive model of panels: the location of the next value."""
     cell = "lstm" if isinstance(net.layer, nn.LSTM) else "gru"
-    weight, bias = net.head.weight.detach().double(), net.head.bias.detach().double()
+    weight, bias = (each.detach().cpu().double() for each in (net.head.weight, net.head.bias))
 
     def readout(state: Tensor, x: Tensor) -> Tensor:
         return nn.functional.linear(state, weight, bias)[:, :1]
@@ -195,7 +195,7 @@ def _ways(layer: object) -> tuple[bool, ...]:
 
 
 def _double(weights: Weights) -> Weights:
-    return Weights(*(each.detach().double() for each in weights))
+    return Weights(*(each.detach().cpu().double() for each in weights))
 
 
 def _split(flat: Tensor, inputs: int, units: int, gates: int) -> Weights:

@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 
 from gatecast.forecast.plan import Plan
 from gatecast.forecast.ridge import fit_linear
+from gatecast.nn.device import find_device
 from gatecast.nn.initial import freeze, initialise
 from gatecast.nn.spec import StackSpec
 from gatecast.nn.stack import Network, Stack
@@ -79,12 +80,13 @@ def _task(
     initialise(network, plan.recipe.initial, weights)
     if plan.recipe.lags:
         network.set_skip(*_skip(plan, transform, values, valid, network.outputs))
-    z = torch.from_numpy(transform.apply(values).astype(np.float32)).to(training.device)
+    device = find_device(training.device)
+    z = torch.from_numpy(transform.apply(values).astype(np.float32)).to(device)
     windows = Windows(z, plan.lookback, h, network.outputs[1])
-    learn_at, valid_at = (torch.from_numpy(each).to(training.device) for each in (learn, valid))
+    learn_at, valid_at = (torch.from_numpy(each).to(device) for each in (learn, valid))
     name = stack.text if plan.members == 1 else f"{stack.text} #{draw[1] + 1}"
     key = _key(plan, part, values, h, draw)
-    return Task(network.to(training.device), windows, learn_at, valid_at, training, shuffle, name, key)
+    return Task(network.to(device), windows, learn_at, valid_at, training, shuffle, name, key)
 
 
 def _skip(

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from gatecast.nn import native, ops
+from gatecast.nn import ops
+from gatecast.nn.device import on_kernels
 from gatecast.nn.recurrent import GRU, LSTM, description
 
 MODULES: dict[str, type[GRU] | type[LSTM]] = {"gru": GRU, "lstm": LSTM}
@@ -101,7 +102,7 @@ class Corrections(nn.Module):
         if not self.shape.units:
             return x[..., :0]
         weights = self.recurrent.unbind()
-        if native.kernels is None:
+        if not on_kernels(x):
             return torch.stack([self._on_torch(part, flat) for part, flat in zip(x, weights, strict=True)])
         facts, keep = ops.Facts(description(self.layer), True, 0.0), torch.is_grad_enabled()
         return torch.stack(
@@ -114,7 +115,7 @@ class Corrections(nn.Module):
     def _on_torch(self, x: Float[Tensor, "B C I"], flat: Float[Tensor, "P"]) -> Float[Tensor, "B C H"]:
         layer = self.layer
         named = dict(layer.named_parameters())
-        parts = flat.split([weight.numel() for weight in named.values()])
+        parts = flat.clone().split([weight.numel() for weight in named.values()])  # cuDNN wants them alone in memory
         given = {name: part.view(w.shape) for (name, w), part in zip(named.items(), parts, strict=True)}
         y: Tensor = torch.func.functional_call(layer, given, (x,))[0]
         return y

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from gatecast.nn.device import device_of
 from gatecast.nn.stack import Network
 
 
@@ -56,9 +57,21 @@ class Joined:
             weight.data = piece
 
 
+class Apart:
+    """The same of a network on another device: every weight by itself, as the layers there want it."""
+
+    def __init__(self, network: Network) -> None:
+        self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
+
+    def collect(self) -> None:
+        """Every gradient is where the optimiser finds it."""
+
+
 @contextmanager
-def joined(network: Network) -> Iterator[Joined]:
+def joined(network: Network) -> Iterator[Joined | Apart]:
     """Join the recurrent weights of `network` inside the block; they change there and keep their values after it.
+
+    On a device other than the CPU nothing is joined.
 
     >>> from gatecast.nn.spec import parse
     >>> from gatecast.nn.stack import Stack
@@ -67,6 +80,9 @@ def joined(network: Network) -> Iterator[Joined]:
     ...     [p.numel() for p in weights.parameters]
     [928, 8, 1]
     """
+    if device_of(network).type != "cpu":
+        yield Apart(network)
+        return
     weights = Joined(network)
     try:
         yield weights

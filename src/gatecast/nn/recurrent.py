@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gatecast.nn import native, ops
 from gatecast.nn.choice import torch_is_faster
+from gatecast.nn.device import on_kernels
 from gatecast.nn.stream import Stream
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -86,12 +87,12 @@ def covered(layer: nn.RNNBase, x: Any, hx: State | None) -> bool:
 
     Anything else, mistakes included, goes to torch.nn, which runs it or says what is wrong.
     """
-    if native.kernels is None or layer.proj_size or not isinstance(x, Tensor) or torch._C._get_tracing_state():
+    if layer.proj_size or not isinstance(x, Tensor) or not on_kernels(x) or torch._C._get_tracing_state():
         return False
     if x.dim() not in (2, 3) or x.shape[-1] != layer.input_size or not x.numel():
         return False
     weight = layer.weight_ih_l0
-    plain = x.device.type == "cpu" and x.dtype in native.DTYPES and x.layout == torch.strided
+    plain = x.dtype in native.DTYPES and x.layout == torch.strided
     if not plain or weight.device != x.device or weight.dtype != x.dtype or torch.is_autocast_enabled("cpu"):
         return False
     batch = 1 if x.dim() == 2 else x.shape[0 if layer.batch_first else 1]

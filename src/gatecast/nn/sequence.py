@@ -18,7 +18,8 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from gatecast.errors import SpecError
-from gatecast.nn import native, ops
+from gatecast.nn import ops
+from gatecast.nn.device import device_of, on_kernels
 from gatecast.nn.initial import initialise
 from gatecast.nn.recurrent import description, needs_gradient, weights_of
 from gatecast.nn.spec import StackSpec
@@ -100,7 +101,7 @@ class SequenceNet(nn.Module):
         """The state before anything was read."""
         units = sum(layer.units for layer in self.spec.layers)
         cells = units if any(layer.cell == "lstm" for layer in self.spec.layers) else 0
-        return Carried(torch.zeros(sequences, units), torch.zeros(sequences, cells))
+        return Carried(self.out.new_zeros(sequences, units), self.out.new_zeros(sequences, cells))
 
     def forward(
         self, x: Float[Tensor, "B T I"], ahead: Float[Tensor, "B T A"], state: Carried
@@ -119,7 +120,7 @@ class SequenceNet(nn.Module):
 
     def scan(self, x: Float[Tensor, "B T I"], state: Carried) -> tuple[Float[Tensor, "B T H"], Carried]:
         """The top layer's states after every row, and all layers' after the last."""
-        if native.kernels is None or x.device.type != "cpu":
+        if not on_kernels(x):
             return self._on_torch(x, state)
         layers = self.recurrent()
         weights = [weight for layer in layers for weight in weights_of(layer)]
@@ -179,11 +180,12 @@ def read_through(
     """Read S series of these lengths once, each from its first row to its last.
 
     `rows(series, t)` gives what is read of rows t of these series; `wanted`: series and rows whose states are returned.
-    Series of one length end together, so nothing is padded.
+    Series of one length end together, so nothing is padded. The networks are on one device; their states stay there.
     """
     order = np.argsort(-lengths, kind="stable")
     states = [net.begin(len(lengths)) for net in nets]
-    tops = [torch.zeros(len(wanted[0]), net.spec.layers[-1].units) for net in nets]
+    tops = [net.out.new_zeros(len(wanted[0]), net.spec.layers[-1].units) for net in nets]
+    device = device_of(nets[0])
     for first in range(0, len(order), AT_ONCE):
         some = order[first : first + AT_ONCE]
         place = np.full(len(lengths), -1)
@@ -191,11 +193,12 @@ def read_through(
         cuts = np.unique([*range(0, int(lengths[some].max(initial=0)), STRETCH), *lengths[some]])
         for begin, end in pairwise(np.unique([0, *cuts]).tolist()):
             active = some[lengths[some] >= end]
-            x, at = rows(active, np.arange(begin, end)), torch.from_numpy(active)
+            x, at = rows(active, np.arange(begin, end)).to(device), torch.from_numpy(active).to(device)
             asked = np.flatnonzero((wanted[1] >= begin) & (wanted[1] < end) & (place[wanted[0]] >= 0))
-            where = (torch.from_numpy(place[wanted[0][asked]]), torch.from_numpy(wanted[1][asked] - begin))
+            where = (place[wanted[0][asked]], wanted[1][asked] - begin, asked)
+            which, row, to = (torch.from_numpy(each).to(device) for each in where)
             for net, state, top in zip(nets, states, tops, strict=True):
                 y, after = net.scan(x, state.at(at))
                 state.put(at, after)
-                top[torch.from_numpy(asked)] = y[where]
+                top[to] = y[which, row]
     return Read(tops, states)

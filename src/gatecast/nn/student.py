@@ -61,6 +61,7 @@ def draw(
     location: Float[Tensor, "*n"], width: Float[Tensor, "*n"], degrees: Float[Tensor, "*n"], generator: torch.Generator
 ) -> Float[Tensor, "*n"]:
     """A draw: a normal number over the root of a chi-squared one per degree of freedom."""
-    normal = torch.randn(location.shape, generator=generator)
-    chi = torch._standard_gamma(0.5 * degrees, generator=generator) / (0.5 * degrees)
+    normal = torch.randn(location.shape, generator=generator).to(location.device)
+    gamma = torch._standard_gamma(0.5 * degrees.cpu(), generator=generator).to(location.device)
+    chi = gamma / (0.5 * degrees)
     return location + width * normal / chi.clamp(min=1e-6).sqrt()

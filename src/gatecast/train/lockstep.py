@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from gatecast.nn.correction import Corrections
+from gatecast.nn.device import clip_gradients, device_of, placed
 from gatecast.prepare.crops import Crop, Crops, Sampler, Sizes
 from gatecast.train.ridge import solve_sums
 
@@ -27,6 +28,8 @@ RIDGE_ROWS = 2000
 """The linear start learns from at most so many anchors, among the newest rows of every series."""
 SPREAD_ANCHORS = 4096
 """The quantiles around it from at most so many of them."""
+LEARNED = ("read", "target", "exists", "valid")
+"""What a training step needs of its crops."""
 CHUNK = 2048
 """Anchors, or crops' anchors, that are gathered at once outside training: bounds memory."""
 
@@ -86,11 +89,14 @@ def train_lockstep(
     looks: tuple[int, ...],
     tick: Tick | None = None,
 ) -> Iterator[int]:
-    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold averaged weights."""
-    sampler, members = Sampler(crops, generator), len(nets.skip)
+    """Train up to the last of `looks` (numbers of steps, rising); yields each while `nets` hold averaged weights.
+
+    Crops are gathered on the CPU, on another device while the networks there are still at the step before.
+    """
+    sampler, members, device = Sampler(crops, generator), len(nets.skip), device_of(nets)
 
     def step() -> Float[Tensor, ""]:
-        batch = crops.take(*sampler.draw(members * schedule.batch))
+        batch = placed(crops.take(*sampler.draw(members * schedule.batch)), device, LEARNED)
         return loss(nets(batch.read.view(members, -1, *batch.read.shape[1:])), batch, crops.sizes)
 
     yield from descend(Learner(nets, nets.skip, schedule.over(members)), step, looks, tick)
@@ -135,7 +141,7 @@ class Learner:
 
     def end(self, step: int) -> None:
         """Move the weights along their gradients, and the average after them."""
-        torch.nn.utils.clip_grad_norm_(self.moving, self._schedule.clip, foreach=True)
+        clip_gradients(self.moving, self._schedule.clip)
         self.optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.moving, 1 - min(self._schedule.average, (step + 1) / (step + 10)))
@@ -164,7 +170,7 @@ def pinball(
 ) -> Float[Tensor, "*n K Q"]:
     """The loss of every quantile where it is scored, else 0."""
     error = target[..., None] - y
-    lean = 2 * torch.tensor(QUANTILES) - 1
+    lean = 2 * torch.tensor(QUANTILES).to(y.device) - 1
     return (error.abs() + lean * error) * scored[..., None]
 
 
@@ -179,7 +185,8 @@ def forecast(
         for part, end in zip(series.split(size), last.split(size), strict=True):
             crop = crops.take(part, end)
             scale, centre = (each[:, -1, None, None] for each in (crop.scale, crop.centre))
-            y = torch.cat([nets.newest(crop.read.expand(len(nets.skip), *crop.read.shape)) for nets in groups])
+            read = crop.read.to(device_of(groups[0]))
+            y = torch.cat([nets.newest(read.expand(len(nets.skip), *read.shape)) for nets in groups]).cpu()
             low, high = (each[..., None] for each in crops.limits.at(part, end, crops.sizes.horizon))
             found.append((y.sort(dim=3).values.double() * scale + centre).clamp(low, high))
     return torch.cat(found, dim=1).numpy() + crops.offset[series.numpy()][:, None, None]

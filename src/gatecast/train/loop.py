@@ -11,7 +11,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gatecast.errors import FitError
-from gatecast.nn.joined import Joined, joined
+from gatecast.nn.device import clip_gradients
+from gatecast.nn.joined import Apart, Joined, joined
 from gatecast.nn.stack import Network
 from gatecast.prepare.window import Windows
 from gatecast.train.losses import LOSSES
@@ -156,7 +157,7 @@ def mean_loss(task: Task, anchors: Int64[Tensor, "N"]) -> float:
     return total / len(anchors)
 
 
-def _one_epoch(task: Task, weights: Joined, optimiser: torch.optim.Optimizer, monitor: Monitor) -> float:
+def _one_epoch(task: Task, weights: Joined | Apart, optimiser: torch.optim.Optimizer, monitor: Monitor) -> float:
     """One pass over the training anchors in a new order; the last partial batch is kept."""
     task.network.train()
     loss_of, clip = LOSSES[task.training.loss], task.training.clip
@@ -168,7 +169,7 @@ def _one_epoch(task: Task, weights: Joined, optimiser: torch.optim.Optimizer, mo
         loss.backward()
         weights.collect()
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(weights.parameters, clip, foreach=True)
+            clip_gradients(weights.parameters, clip)
         optimiser.step()
         total += loss.detach() * len(batch)
         seen += len(batch)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gatecast.nn.device import device_of
 from gatecast.nn.sequence import Carried, SequenceNet
 from gatecast.prepare.sequences import Sequences, Stretch, Walks
 from gatecast.train.lockstep import (
@@ -59,13 +60,14 @@ def train_sequence(net: SequenceNet, sequences: Sequences, course: Course, tick:
 
 def loss(net: SequenceNet, sequences: Sequences, stretch: Stretch, state: Carried) -> tuple[Float[Tensor, ""], Carried]:
     """Mean pinball loss of a stretch where a target is there, and the state after it, cut off from its gradient."""
-    going = (~stretch.begins).float()[:, None]
-    flat = stretch.rows.flatten().numpy()
-    x, ahead = (each.view(*stretch.rows.shape, -1) for each in (sequences.take(flat), sequences.ahead(flat)))
+    device, flat = device_of(net), stretch.rows.flatten().numpy()
+    going = (~stretch.begins).float()[:, None].to(device)
+    read = (each.to(device) for each in (sequences.take(flat), sequences.ahead(flat)))
+    x, ahead = (each.view(*stretch.rows.shape, -1) for each in read)
     y, state = net(x, ahead, Carried(state.h * going, state.c * going))
-    target, exists = sequences.targets(flat)
-    scored = exists.view(y.shape[:-1]) & stretch.inside[..., None]
-    off = pinball(y, target.view(y.shape[:-1]).clamp(-TARGET_CLIP, TARGET_CLIP), scored.float())
+    target, exists = (each.to(device).view(y.shape[:-1]) for each in sequences.targets(flat))
+    scored = exists & stretch.inside[..., None].to(device)
+    off = pinball(y, target.clamp(-TARGET_CLIP, TARGET_CLIP), scored.float())
     return off.sum() / scored.sum().clamp(min=1), Carried(state.h.detach(), state.c.detach())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gatecast.errors import SpecError, check_choice
+from gatecast.nn.device import check_device
 from gatecast.train.losses import LOSSES
 from gatecast.train.optimisers import OPTIMISERS, Rates
 
@@ -40,6 +41,7 @@ class Training:
     def __post_init__(self) -> None:
         check_choice(self.loss, LOSSES, "loss")
         check_choice(self.optimiser, OPTIMISERS, "optimiser")
+        check_device(self.device)
         for name, low in (("batch", 1), ("epochs", 1), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and value < low:

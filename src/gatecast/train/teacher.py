@@ -6,9 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gatecast.nn.device import clip_gradients, device_of, placed
 from gatecast.nn.student import StudentNet, draw, student_loss
 from gatecast.prepare.stretches import CLIP, Stretch, Stretches
 from gatecast.train.lockstep import Schedule, Tick
+
+READ = ("z", "facts", "exists")
+"""What goes to the device of a network; centre and scale, in float64, stay."""
 
 
 def train_teacher(
@@ -33,10 +37,10 @@ def train_teacher(
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate * schedule.factor(step)
         at = torch.randint(len(series), (schedule.batch,), generator=generator)
-        batch = stretches.take(series[at], ends[at], stretches.horizon)
+        batch = placed(stretches.take(series[at], ends[at], stretches.horizon), device_of(net), READ)
         optimiser.zero_grad()
         loss(net, batch, stretches, (noise, self_fed), generator).backward()
-        torch.nn.utils.clip_grad_norm_(moving, schedule.clip, foreach=True)
+        clip_gradients(moving, schedule.clip)
         optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(average, moving, 1 - min(schedule.average, (step + 1) / (step + 10)))
@@ -53,7 +57,7 @@ def loss(
     season, context = stretches.season, stretches.context
     x = batch.read(season)
     if noise:
-        x[..., :2] += noise * torch.randn(x[..., :2].shape, generator=generator)
+        x[..., :2] += noise * torch.randn(x[..., :2].shape, generator=generator).to(x.device)
     rows = x.shape[1] - self_fed
     (location, width, degrees), state = net(x[:, :rows])
     parts = [(location, width, degrees)]
@@ -81,22 +85,23 @@ def sample(
     generator: torch.Generator,
 ) -> Float[Tensor, "N n K"]:
     """Scaled paths: every step is a draw, moved to within its limits (transformed units), that the next step reads."""
-    season, context, n = stretches.season, stretches.context, len(batch.z)
+    season, context, n, device = stretches.season, stretches.context, len(batch.z), device_of(net)
+    batch = placed(batch, device, READ)
     steps = batch.facts.shape[1] - context
     found, state = net(batch.read(season)[:, : context + 1])
     last = [each[:, -1].repeat_interleave(count, 0) for each in found]
     many = [each.repeat_interleave(count, 1) for each in (state if isinstance(state, tuple) else (state,))]
     values = batch.z.repeat_interleave(count, 0)
-    lowest, highest = (
-        ((each - batch.centre[:, None]) / batch.scale[:, None]).float().repeat_interleave(count, 0) for each in limits
-    )
+    scaled = (((each - batch.centre[:, None]) / batch.scale[:, None]).float().to(device) for each in limits)
+    lowest, highest = (each.repeat_interleave(count, 0) for each in scaled)
     for step in range(steps):
         row = context + step
         drawn = draw(last[0], last[1], last[2], generator)
         values[:, season + row] = drawn.clamp(lowest[:, step], highest[:, step])
         if step + 1 < steps:
+            before = torch.stack([values[:, season + row], values[:, row + 1]], dim=1)
             facts = batch.facts[:, row + 1].repeat_interleave(count, 0)
-            x = torch.cat([values[:, [season + row, row + 1]], facts], dim=1)[:, None]
+            x = torch.cat([before, facts], dim=1)[:, None]
             found, state = net(x, tuple(many) if len(many) == 2 else many[0])
             many = list(state) if isinstance(state, tuple) else [state]
             last = [each[:, -1] for each in found]

@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64
 from gatecast.forecast.panels.folds import Fold, Quantiles
 from gatecast.forecast.panels.rules import GROUPS, LOOKS, UNITS, Candidate, batch_for, members_for, steps_for
 from gatecast.nn.correction import Corrections, Shape
+from gatecast.nn.device import CPU
 from gatecast.prepare.crops import Crops, Sizes
 from gatecast.prepare.exogenous import Exogenous
 from gatecast.prepare.facts import Facts, facts_of
@@ -93,9 +94,9 @@ class Judged(NamedTuple):
 
 
 def make_parts(
-    given: Given, sizes: Sizes, candidates: Sequence[Candidate], members: int, seed: int
+    given: Given, sizes: Sizes, candidates: Sequence[Candidate], members: int, seed: int, device: torch.device = CPU
 ) -> tuple[Part, ...]:
-    """Every candidate's data, and its networks at their start."""
+    """Every candidate's data, and its networks at their start, on a device."""
     parts = []
     for candidate in candidates:
         units = fit_units(given, candidate.transform == "log")
@@ -103,7 +104,7 @@ def make_parts(
         parts.append(Part(candidate, units, crops, untrained(candidate, crops, members, seed)))
         start = fit_start(crops) if candidate.ingredients.linear_start else flat_start(crops)
         for net in parts[-1].nets:
-            net.start_at(*start)
+            net.to(device).start_at(*start)
     return tuple(parts)
 
 
@@ -129,11 +130,13 @@ def crops_of(given: Given, sizes: Sizes, candidate: Candidate, units: Units, fac
     return Crops(z, panel.indptr, features, sizes, candidate.normal, facts, exogenous)
 
 
-def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: int, tick: Tick) -> tuple[Part, ...]:
+def train_parts(
+    given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: int, tick: Tick, device: torch.device = CPU
+) -> tuple[Part, ...]:
     """The kept candidates, trained on all that is given for as many steps as were chosen."""
     kept = [choice for choice in choices if choice.kept]
     members = members_for(len(kept), kept[0].candidate.ingredients)
-    parts = make_parts(given, sizes, [choice.candidate for choice in kept], members, seed)
+    parts = make_parts(given, sizes, [choice.candidate for choice in kept], members, seed, device)
     planned = steps_for(given.panel)
     jobs = [
         Job(part, group, planned, (choice.steps,), seed)
@@ -145,7 +148,14 @@ def train_parts(given: Given, sizes: Sizes, choices: tuple[Choice, ...], seed: i
     return parts
 
 
-def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ...], seed: int, tick: Tick) -> Judged:
+def judge(
+    folds: tuple[Fold, ...],
+    sizes: Sizes,
+    candidates: tuple[Candidate, ...],
+    seed: int,
+    tick: Tick,
+    device: torch.device = CPU,
+) -> Judged:
     """Train every candidate without the horizons that it is judged by, and look at it as it learns.
 
     Of two horizons each judges a group of networks of its own, a single one judges both groups.
@@ -153,7 +163,7 @@ def judge(folds: tuple[Fold, ...], sizes: Sizes, candidates: tuple[Candidate, ..
     judge_of = [0, len(folds) - 1]  # group -> fold
     planned = steps_for(folds[0].given.panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
-    trials = [make_parts(fold.known, sizes, candidates, TRIAL, seed) for fold in folds]
+    trials = [make_parts(fold.known, sizes, candidates, TRIAL, seed, device) for fold in folds]
     everyone = range(len(candidates))
     jobs = [Job(trials[judge_of[g]][n], g, planned, looks, seed) for n in everyone for g in range(GROUPS)]
     tick.begin("choosing", len(jobs) * planned)

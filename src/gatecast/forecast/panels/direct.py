@@ -8,14 +8,17 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from torch import nn
 
 from gatecast.data.calendar import calendar_of
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Judged, Part, judge, median, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
-from gatecast.forecast.panels.method import GlobalMethod, Scale
+from gatecast.forecast.panels.method import Scale
+from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.rules import against_rival, candidates_for, ingredients_without, rules_for, sizes_for
 from gatecast.forecast.panels.sampling import SamplingForecaster
+from gatecast.nn.device import find_device
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
 from gatecast.prepare.units import check_sign
@@ -27,7 +30,7 @@ PLACES = 200_000
 """Horizon steps that are forecast at once where nothing is learned anew: bounds memory."""
 
 
-class GlobalForecaster(GlobalMethod):
+class GlobalForecaster(NetworkMethod):
     """Direct forecasts of `h` steps for every series of a panel, from one global model.
 
     At each anchor the model reads the whole look-back window of a series, relative to its newest level, the paths of a
@@ -41,8 +44,8 @@ class GlobalForecaster(GlobalMethod):
     `without`: ingredients that are switched off, by name (see `rules.Ingredients`). `freq`: the frequency that the data
     must have, as a pandas alias ("MS", "30min", "W-SUN"; without its anchor any will do) or for integer time "step" or
     its step. `season`: the seasonal period in rows, where it is not the calendar's (integer time has none). `past`,
-    `future`: covariates known up to the cut-off, and beyond it. After `fit`: `panel_`; `rules_`, what was derived from
-    the data, and why; `choices_`, `parts_`, `scores_`.
+    `future`: covariates known up to the cut-off, and beyond it. `device`: where networks train and forecast. After
+    `fit`: `panel_`; `rules_`, what was derived from the data, and why; `choices_`, `parts_`, `scores_`.
 
     >>> from gatecast.data.synthetic import sine
     >>> model = GlobalForecaster(h=4).fit(sine(60, period=12))
@@ -78,8 +81,11 @@ class GlobalForecaster(GlobalMethod):
 
     def unfitted(self) -> GlobalForecaster:
         """A model of the same settings that has not learned anything."""
-        settings = {"season": self.season, **self.covariates.named()}
-        return type(self)(self.h, without=self.ingredients.off, freq=self.freq, **settings)
+        return type(self)(self.h, without=self.ingredients.off, freq=self.freq, **self._settings())
+
+    def networks(self) -> list[nn.Module]:
+        """What was trained, the recursive network where it was chosen."""
+        return self.free_.networks() if self.free_ else [net for part in self.parts_ for net in part.nets]
 
     def rules(self) -> str:
         """What follows from the frequency (without one, from the calendar that was fitted), and why, one rule to a
@@ -92,11 +98,8 @@ class GlobalForecaster(GlobalMethod):
     def summary(self) -> str:
         """What was derived from the data, and what was trained."""
         series = len(self.fitted().panel)
-        networks: list[Any] = [net for part in self.parts_ for net in part.nets]
-        count = sum(len(net.skip) for net in networks)
-        if self.free_:
-            networks, count = list(self.free_.nets_), len(self.free_.nets_)
-        weights = sum(p.numel() for net in networks for p in net.parameters())
+        count = len(self.free_.nets_) if self.free_ else sum(len(net.skip) for part in self.parts_ for net in part.nets)
+        weights = sum(p.numel() for net in self.networks() for p in net.parameters())
         lines = [
             f"{series} series, {self.h} steps ahead",
             *self.rules_,
@@ -105,13 +108,14 @@ class GlobalForecaster(GlobalMethod):
         return "\n".join(lines)
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
+        device = find_device(self.device)
         sizes, why_sizes = sizes_for(given, self.h, self.ingredients)
         candidates, why_candidates = candidates_for(given.panel, self.ingredients)
         folds = held_back_folds(given, self.h, seed, horizons)
-        judged = judge(folds, sizes, candidates, seed, tick)
+        judged = judge(folds, sizes, candidates, seed, tick, device)
         free, errors, mase = None, judged.errors, judged.mase
         if self.ingredients.rival and not against_rival(sizes.season, self.h, given.past):
-            free = SamplingForecaster(self.h, season=self.season, **self.covariates.named())
+            free = SamplingForecaster(self.h, **self._settings())
             errors, mase = free.judged(folds, seed, tick)
         self.choices_, self.free_, self.parts_ = judged.choices, None, ()
         if free and mase < RIVAL_SHARE * judged.mase:
@@ -119,7 +123,7 @@ class GlobalForecaster(GlobalMethod):
             self.free_ = free
         else:
             errors = judged.errors
-            self.parts_ = train_parts(given, sizes, judged.choices, seed, tick)
+            self.parts_ = train_parts(given, sizes, judged.choices, seed, tick, device)
         scores, told = Scores(errors), told_of(judged, folds, mase if free else None, self.free_ is not None)
         self.rules_ = (why_sizes, why_candidates, told, scores.told())
         return scores

@@ -33,6 +33,7 @@ from gatecast.forecast.panels.rules import (
     members_for,
     sizes_for,
 )
+from gatecast.nn.device import find_device
 from gatecast.prepare.crops import Crop, Crops, Sizes
 from gatecast.prepare.given import Given
 from gatecast.prepare.strata import ROUND, Strata, crops_at, strata
@@ -73,9 +74,11 @@ def fit_large(
     if named:
         raise SpecError(f"a large fit reads the target alone, and the model names {', '.join(named)}", "leave it out")
     with team() as us:
+        if us.size == 1:
+            us = Team(device=str(find_device(model.device)))
         fitting = _Large(model, replace(model.ingredients, rival=False), panel, us, watch or Tick(), seed)
         fitting.fit(counted("steps", steps), None if batch is None else counted("batch", batch), store or Memory())
-    return model
+    return model.to(model.device)
 
 
 class _Rounds:
@@ -159,7 +162,7 @@ class _Large(NamedTuple):
         if known:
             found = {name: known[name] for name in JUDGED}
         elif self.team.leads:
-            judged = judge(folds, sizes, candidates, self.seed, self.tick)
+            judged = judge(folds, sizes, candidates, self.seed, self.tick, torch.device(self.team.device))
             rows = [[choice.steps, choice.mase, choice.kept] for choice in judged.choices]
             values = (rows, judged.errors, judged.mase)
             found = {

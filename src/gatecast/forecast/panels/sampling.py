@@ -8,12 +8,14 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64
+from torch import nn
 
 from gatecast.errors import SpecError, check_choice
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.folds import Fold, Quantiles, Series, held_back_folds
-from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.rules import UNITS, candidates_for, steps_for
+from gatecast.nn.device import find_device
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.given import Given
 from gatecast.prepare.stretches import Stretches
@@ -56,7 +58,7 @@ class Drawing:
             raise SpecError(f"{self}: expected a path for every network, and no negative noise or step")
 
 
-class SamplingForecaster(GlobalMethod):
+class SamplingForecaster(NetworkMethod):
     """Sample paths of `h` steps for every series: recursive, where `GlobalForecaster` is direct.
 
     The network reads the value before each row, that of a season before and what is known of the row, and forecasts a
@@ -82,8 +84,11 @@ class SamplingForecaster(GlobalMethod):
 
     def unfitted(self) -> SamplingForecaster:
         """A model of the same settings that has not learned anything."""
-        names = self.covariates.named()
-        return type(self)(self.h, drawing=self.drawing, season=self.season, **names)
+        return type(self)(self.h, drawing=self.drawing, **self._settings())
+
+    def networks(self) -> list[nn.Module]:
+        """What was trained."""
+        return list(self.nets_)
 
     def sample(self, data: Any = None, *, futr_df: Any = None, static_df: Any = None) -> Any:
         """Every path as rows `unique_id, ds, path, Gatecast-sampling`, in a frame of the caller's kind."""
@@ -128,12 +133,12 @@ class SamplingForecaster(GlobalMethod):
         stretches = Stretches(given, self.units_, context, max(self.h, FEWEST_AHEAD))
         self.context_ = context
         options = (self.drawing.noise, min(self.drawing.self_fed, self.h))
-        schedule = Schedule(steps_for(given.panel), BATCH)
+        schedule, device = Schedule(steps_for(given.panel), BATCH), find_device(self.device)
 
         def one(number: int) -> StudentNet:
             drawn = int(np.random.SeedSequence([seed, 4, number]).generate_state(1)[0])
             generator = torch.Generator().manual_seed(drawn)
-            net = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator)
+            net = StudentNet(self.drawing.cell, stretches.inputs, UNITS, generator).to(device)
             train_teacher(net, stretches, schedule, options, generator, tick)
             return net
 
@@ -193,7 +198,7 @@ class SamplingForecaster(GlobalMethod):
                 sample(net, batch, limits, stretches, count, generator)
                 for net, count in zip(self.nets_, shares, strict=True)
             ]
-            z = torch.cat(drawn, dim=1).double()
+            z = torch.cat(drawn, dim=1).cpu().double()
             whole = z * batch.scale[:, None, None] + batch.centre[:, None, None]
             transform = self.units_.transform.of(part.numpy())
             found.append(transform.invert(whole.transpose(0, 1).numpy()[..., None])[..., 0].transpose(1, 0, 2))

@@ -7,12 +7,15 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64
+from torch import nn
 
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import median
 from gatecast.forecast.panels.folds import held_back_folds
-from gatecast.forecast.panels.method import GlobalMethod, Scale, counted
+from gatecast.forecast.panels.method import Scale, counted
+from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.sequence_nets import judge, quantiles, reading_for, train_nets
+from gatecast.nn.device import find_device
 from gatecast.nn.sequence import one_way
 from gatecast.nn.spec import parse
 from gatecast.prepare.given import Given
@@ -25,7 +28,7 @@ from gatecast.train.lockstep import Tick
 SEQUENCE, MEMBERS = "lstm:32", 4
 
 
-class SequenceForecaster(GlobalMethod):
+class SequenceForecaster(NetworkMethod):
     """Forecasts of `h` steps from networks that read each series once, from its first row to its last.
 
     `spec`: the recurrent stack, such as "lstm:32", "gru:64x2" or "lstm:32-gru:16"; "+" adds another. The forecast is
@@ -33,8 +36,9 @@ class SequenceForecaster(GlobalMethod):
     all steps and quantiles, and all rows of all series are learned from under the pinball loss, in stretches whose
     state is carried on. Training starts at a closed-form linear forecast; held-back rows choose whether values are
     read as logarithms (then one that is not positive counts as missing) and the number of training steps, and they
-    calibrate the intervals. A backtest without refit reads every series once for all origins. `past`, `future` and
-    `season` are as in `GlobalForecaster`. After `fit`: `panel_`, `nets_`, `reading_`, `rules_`, `scores_`. Source: Wen
+    calibrate the intervals. A backtest without refit reads every series once for all origins. `past`, `future`,
+    `season` and `device` are as in `GlobalForecaster`. After `fit`: `panel_`, `nets_`, `reading_`, `rules_`,
+    `scores_`. Source: Wen
     et al. (2017), "A Multi-Horizon Quantile Recurrent Forecaster", with the inputs and scales of `prepare.sequences`.
 
     >>> from gatecast.data.synthetic import sine
@@ -54,8 +58,11 @@ class SequenceForecaster(GlobalMethod):
 
     def unfitted(self) -> SequenceForecaster:
         """A model of the same settings that has not learned anything."""
-        settings = {"season": self.season, **self.covariates.named()}
-        return type(self)(self.h, self.spec, members=self.members, **settings)
+        return type(self)(self.h, self.spec, members=self.members, **self._settings())
+
+    def networks(self) -> list[nn.Module]:
+        """What was trained."""
+        return list(self.nets_)
 
     def summary(self) -> str:
         """What was derived from the data, and what was trained."""
@@ -64,11 +71,13 @@ class SequenceForecaster(GlobalMethod):
         return "\n".join([*lines, f"{len(self.nets_)} networks {self.spec}, {weights:,} weights"])
 
     def _learn(self, given: Given, seed: int, horizons: int, tick: Tick) -> Scores:
+        device = find_device(self.device)
         folds = held_back_folds(given, self.h, seed, horizons)
-        judged = judge(given, folds, self.stacks, seed, tick)
+        judged = judge(given, folds, self.stacks, seed, tick, device)
         self.reading_ = reading_for(given, self.h, judged.log)
         sequences = Sequences(given, self.reading_)
-        self.nets_ = train_nets(sequences, list(self.stacks * self.members), judged.looks[-1], seed, tick)
+        stacks = list(self.stacks * self.members)
+        self.nets_ = train_nets(sequences, stacks, judged.looks[-1], seed, tick, device)
         scores, lags = Scores(judged.errors), self.reading_.lags
         read = f"{given.panel.calendar.label}: season {sequences.season}, {len(lags)} lags up to {lags[-1]} rows"
         self.rules_ = (read, *judged.told, scores.told())

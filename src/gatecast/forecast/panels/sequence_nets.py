@@ -15,6 +15,7 @@ from gatecast.data.panel import Panel
 from gatecast.forecast.panels.candidates import EARLY, median
 from gatecast.forecast.panels.folds import Fold, Quantiles
 from gatecast.forecast.panels.rules import DAY_LONG, LOOKS, NOT_POSITIVE, steps_for
+from gatecast.nn.device import CPU, device_of
 from gatecast.nn.sequence import SequenceNet, Shape, read_through
 from gatecast.nn.spec import StackSpec
 from gatecast.prepare.given import Given
@@ -95,7 +96,14 @@ def course_for(sequences: Sequences, looks: tuple[int, ...], numbers: tuple[int,
     return Course(length, Schedule(looks[-1], walks), looks, _generator(6, *numbers))
 
 
-def judge(given: Given, folds: tuple[Fold, ...], stacks: tuple[StackSpec, ...], seed: int, tick: Tick) -> Judged:
+def judge(
+    given: Given,
+    folds: tuple[Fold, ...],
+    stacks: tuple[StackSpec, ...],
+    seed: int,
+    tick: Tick,
+    device: torch.device = CPU,
+) -> Judged:
     """Choose how values are read, by the linear start alone, and then the number of training steps."""
     planned = steps_for(given.panel)
     looks = (*(look for look in LOOKS if look < planned), planned)
@@ -105,7 +113,7 @@ def judge(given: Given, folds: tuple[Fold, ...], stacks: tuple[StackSpec, ...], 
 
     def look_on(job: tuple[Trial, int]) -> list[Paths]:
         trial, n = job
-        net = untrained(stacks[n], trial.known, (seed, n))
+        net = untrained(stacks[n], trial.known, (seed, n)).to(device)
         net.start_at(*trial.start)
         course = course_for(trial.known, looks, (seed, n))
         return [trial.looked([net]) for _ in train_sequence(net, trial.known, course, tick)]
@@ -125,14 +133,14 @@ def judge(given: Given, folds: tuple[Fold, ...], stacks: tuple[StackSpec, ...], 
 
 
 def train_nets(
-    sequences: Sequences, stacks: list[StackSpec], steps: int, seed: int, tick: Tick
+    sequences: Sequences, stacks: list[StackSpec], steps: int, seed: int, tick: Tick, device: torch.device = CPU
 ) -> tuple[SequenceNet, ...]:
     """A trained network of every stack."""
     start = fit_start(sequences)
     tick.begin("training", len(stacks) * steps)
 
     def one(number: int) -> SequenceNet:
-        net = untrained(stacks[number], sequences, (seed, 1, number))
+        net = untrained(stacks[number], sequences, (seed, 1, number)).to(device)
         net.start_at(*start)
         for _ in train_sequence(net, sequences, course_for(sequences, (steps,), (seed, 1, number)), tick):
             averaged = {name: weight.clone() for name, weight in net.state_dict().items()}
@@ -157,10 +165,11 @@ def quantiles(nets: Sequence[SequenceNet], sequences: Sequences, series: Places,
 
 def said(nets: Sequence[SequenceNet], tops: list[Float32[Tensor, "n _"]], sequences: Sequences, rows: Places) -> Paths:
     """What networks in these states say after these flat rows."""
-    x, ahead = sequences.take(rows), sequences.ahead(rows)
+    device = device_of(nets[0])
+    x, ahead = sequences.take(rows).to(device), sequences.ahead(rows).to(device)
     with torch.inference_mode():
         y = torch.stack([net.read(top, x, ahead) for net, top in zip(nets, tops, strict=True)])
-    return sequences.reading.undone(y.double().numpy(), sequences.now(rows), sequences.season)
+    return sequences.reading.undone(y.cpu().double().numpy(), sequences.now(rows), sequences.season)
 
 
 def _choose_reading(given: Given, folds: tuple[Fold, ...], stack: StackSpec) -> tuple[list[Trial], str]:

@@ -8,7 +8,7 @@ from typing import Any
 from gatecast.errors import SpecError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
-from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.streams.carried import Carry
@@ -37,6 +37,8 @@ def empty_stream(model: Any) -> Stream:
             f"{model.name} has no stream: it is fitted in a moment",
             f"call predict(data) with the newest rows, or take one of {', '.join(kind.__name__ for kind in CORES)}",
         )
-    if isinstance(model, GlobalMethod):
+    if isinstance(model, NetworkMethod):
         model.fitted()
+        if model.device != "cpu":
+            raise SpecError(f"streams run on the CPU, and the model is on {model.device}", 'call model.to("cpu") first')
     return Stream(model, CORES[type(model)](model))
