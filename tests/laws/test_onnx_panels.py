@@ -7,8 +7,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from away import AWAY, Away, elsewhere
 from gatecast.data.read import read
 from gatecast.edge.cli import main
+from gatecast.edge.onnx.export import export_onnx
 from gatecast.edge.onnx.panels import crop_inputs
 from gatecast.edge.onnx.sequences import sequence_inputs
 from gatecast.edge.save import save
@@ -132,6 +134,16 @@ SEQUENCES = [*(f"{cell}:3x{depth}" for cell, depth in product(CELLS, (1, 2))), "
 def test_every_stack_of_a_sequence_model(spec, log, tmp_path):
     model = sequence_model(spec, log)
     assert_same_quantiles(model, runtime(model, tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["direct", "sequence"])
+def test_networks_on_another_device_make_the_same_file(kind, few_units, tmp_path):
+    model = panel_model([SCALE_GRU, LOG_LSTM]) if kind == "direct" else sequence_model("lstm:3", True)
+    before = export_onnx(model, tmp_path / "m.onnx").read_bytes()
+    with elsewhere():
+        model.to(AWAY)
+        assert isinstance(next(model.networks()[0].parameters()).data, Away)
+        assert export_onnx(model, tmp_path / "m.onnx").read_bytes() == before
 
 
 def test_rows_after_the_end_of_a_series_are_not_read(tmp_path):

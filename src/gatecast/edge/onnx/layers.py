@@ -28,6 +28,11 @@ OPERATORS = {
 }
 
 
+def numbers(weight: Tensor) -> np.ndarray:
+    """A weight, wherever it is, as numbers."""
+    return weight.detach().cpu().numpy()
+
+
 def recurrent(graph: Graph, x: str, layers: Sequence[nn.RNNBase], lengths: str = "") -> str:
     """The newest state [N, F] of the top layer after reading x [N, T, D], or the first `lengths` [N] rows of it, from a
     zero state."""
@@ -42,8 +47,8 @@ def recurrent(graph: Graph, x: str, layers: Sequence[nn.RNNBase], lengths: str =
 def from_flat(flat: Tensor, shape: nn.RNNBase) -> list[list[np.ndarray]]:
     """The weights of a one-layer, one-direction stack that are kept in one tensor."""
     named = [like.shape for like in shape.parameters()]
-    parts = flat.detach().split([size.numel() for size in named])
-    return [[part.view(size).numpy() for part, size in zip(parts, named, strict=True)]]
+    parts = flat.split([size.numel() for size in named])
+    return [[numbers(part.view(size)) for part, size in zip(parts, named, strict=True)]]
 
 
 def read_by(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str) -> str:
@@ -70,7 +75,7 @@ def _layer(graph: Graph, x: str, weights: list[list[np.ndarray]], mode: str, len
 def _directions(layer: nn.RNNBase, depth: int) -> list[list[np.ndarray]]:
     """Of each direction: input and recurrent weights and both biases, as torch names them."""
     parts, ends = ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), ("", "_reverse")[: 1 + layer.bidirectional]
-    return [[getattr(layer, f"{part}_l{depth}{end}").detach().numpy() for part in parts] for end in ends]
+    return [[numbers(getattr(layer, f"{part}_l{depth}{end}")) for part in parts] for end in ends]
 
 
 def _ordered(weight: np.ndarray, gates: tuple[int, ...]) -> np.ndarray:

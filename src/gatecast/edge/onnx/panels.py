@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Shaped
 
 from gatecast.edge.onnx.graph import BATCH, Graph
-from gatecast.edge.onnx.layers import from_flat, read_by
+from gatecast.edge.onnx.layers import from_flat, numbers, read_by
 from gatecast.errors import SpecError
 from gatecast.forecast.panels.candidates import Part
 from gatecast.forecast.panels.direct import GlobalForecaster
@@ -87,9 +87,9 @@ def _paths(graph: Graph, part: Part, p: int) -> list[str]:
     """What every network of a candidate expects, [N, K, Q] in original units."""
     sizes, shape = part.crops.sizes, part.nets[0].shape
     crop = graph.input(f"crop.{p}", np.float32, (BATCH, sizes.anchors, shape.linear + shape.extra))
-    numbers = {"centre": np.float32, "scale": np.float32, "offset": np.float64, "unit": np.float64}
+    kinds = {"centre": np.float32, "scale": np.float32, "offset": np.float64, "unit": np.float64}
     own = {}
-    for name, kind in numbers.items():
+    for name, kind in kinds.items():
         value = graph.input(f"{name}.{p}", kind, (BATCH,))
         own[name] = graph.add("Reshape", graph.cast(value, np.float64), graph.whole(-1, 1, 1))
     for name in ("low", "high"):
@@ -104,20 +104,20 @@ def _paths(graph: Graph, part: Part, p: int) -> list[str]:
 def _one(graph: Graph, crop: str, rows: str, nets: Corrections, e: int) -> str:
     """One network's scaled forecast at the newest anchor, [N, K, Q] in rising order."""
     shape = nets.shape
-    linear = graph.add("MatMul", rows, graph.constant(nets.skip[e].detach().numpy()))
+    linear = graph.add("MatMul", rows, graph.constant(numbers(nets.skip[e])))
     read = []
     if shape.units:
         layer = nets.layer
         read.append(read_by(graph, crop, from_flat(nets.recurrent[e], layer), layer.mode))
     if shape.width:
         inner = graph.add("Concat", *read, rows, axis=1)
-        weight, moved_by = (graph.constant(each[e].detach().numpy()) for each in (nets.hidden, nets.hidden_bias))
+        weight, moved_by = (graph.constant(numbers(each[e])) for each in (nets.hidden, nets.hidden_bias))
         moved = graph.add("Add", graph.add("MatMul", inner, weight), moved_by)
         read = [graph.add("Relu", moved)]
-    bias = graph.constant(nets.bias[e].detach().numpy())
+    bias = graph.constant(numbers(nets.bias[e]))
     y = bias
     if read:
-        y = graph.add("Add", graph.add("MatMul", read[0], graph.constant(nets.out[e].detach().numpy())), bias)
+        y = graph.add("Add", graph.add("MatMul", read[0], graph.constant(numbers(nets.out[e]))), bias)
     y = graph.add("Reshape", y, graph.whole(-1, shape.steps, shape.quantiles))
     return risen(graph, graph.add("Add", y, graph.add("Unsqueeze", linear, graph.whole(2))), shape.quantiles, 2)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gatecast.edge.onnx.graph import BATCH, Graph
-from gatecast.edge.onnx.layers import recurrent
+from gatecast.edge.onnx.layers import numbers, recurrent
 from gatecast.edge.onnx.panels import Inputs, facts_for, median, risen
 from gatecast.forecast.panels.method import ahead_of
 from gatecast.forecast.panels.sequence import SequenceForecaster
@@ -67,7 +67,7 @@ def sequence_inputs(model: SequenceForecaster, data: Any = None, futr_df: Any = 
 
 def _said(graph: Graph, net: SequenceNet, top: str, read: str) -> str:
     """One network's scaled forecast, [N, K, Q] in rising order."""
-    out, skip, bias = (graph.constant(each.detach().numpy()) for each in (net.out, net.skip, net.bias))
+    out, skip, bias = (graph.constant(numbers(each)) for each in (net.out, net.skip, net.bias))
     own = graph.add("Add", graph.add("MatMul", top, out), bias)
     own = graph.add("Reshape", own, graph.whole(-1, net.shape.steps, net.shape.quantiles))
     linear = graph.add("Unsqueeze", graph.add("MatMul", read, skip), graph.whole(2))

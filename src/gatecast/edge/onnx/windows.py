@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from gatecast.edge.onnx.graph import BATCH, Graph
-from gatecast.edge.onnx.layers import recurrent
+from gatecast.edge.onnx.layers import numbers, recurrent
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.nn.stack import Network
 from gatecast.prepare.scale import Transform
@@ -53,12 +53,12 @@ def window_graph(model: Forecaster, graph: Graph) -> bytes:
 def _network(graph: Graph, x: str, network: Network, lookback: int) -> str:
     """head(stack(x)) + skip(x), [N, L, C] to [N, K, P]."""
     state = recurrent(graph, x, network.stack.recurrent())
-    weight, bias = (each.detach().numpy() for each in (network.head.weight, network.head.bias))
+    weight, bias = (numbers(each) for each in (network.head.weight, network.head.bias))
     y = graph.add("Add", graph.add("MatMul", state, graph.constant(weight.T)), graph.constant(bias))
     if network.lags:
         newest = graph.add("Flatten", graph.cut(x, lookback - network.lags, lookback, 1), axis=1)
-        linear = graph.add("MatMul", newest, graph.constant(network.skip_weight.numpy()))
-        y = graph.add("Add", y, graph.add("Add", linear, graph.constant(network.skip_bias.numpy())))
+        linear = graph.add("MatMul", newest, graph.constant(numbers(network.skip_weight)))
+        y = graph.add("Add", y, graph.add("Add", linear, graph.constant(numbers(network.skip_bias))))
     return graph.add("Reshape", y, graph.whole(-1, *network.outputs))
 
 
