@@ -35,7 +35,7 @@ class Reader:
     def __init__(self, model: Any, most: int) -> None:
         panel = known_rows(model)
         self.columns, self.calendar, self.most = panel.columns, panel.calendar, most
-        self.like, self.target = panel.times[:1], panel.target
+        self.like, self.target = panel.calendar.future(panel.times[0], 2), panel.target
         self.id, self.date = "unique_id", "ds"
         self.future: tuple[str, ...] = ()
         self.facts: tuple[str, ...] = ()
