@@ -38,14 +38,13 @@ PANELS = {
     "recursive": lambda **on: SamplingForecaster(3, season=4, drawing=DRAWING, **on),
     "sequence": lambda **on: SequenceForecaster(3, "lstm:6-gru:4", members=1, season=4, **on),
 }
-SLOWER = [kind for kind in PANELS if kind != "direct"]
 
 
 @contextmanager
 def on(name):
     """Where a device is known; its arithmetic is that of float32."""
     with pytest.MonkeyPatch.context() as patch, elsewhere() if name == AWAY else nullcontext():
-        shorten(patch, 4)
+        shorten(patch, 2)
         patch.setattr(sampling, "FEWEST_AHEAD", 6)
         patch.setattr(sequence_nets, "LEAST_STRETCH", 8)
         patch.setattr(sequence_nets, "MOST_STRETCH", 8)
@@ -71,7 +70,7 @@ def test_a_window_model_trains_there_to_the_forecasts_of_the_cpu_and_comes_home(
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("kind", ["direct", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOWER)])
+@pytest.mark.parametrize("kind", PANELS)
 def test_a_panel_model_trains_and_forecasts_there_as_on_the_cpu(kind, name, tmp_path):
     with on("cpu"):
         wanted = PANELS[kind]().fit(FRAME).predict(level=80)
