@@ -311,19 +311,6 @@ def test_what_was_forecast_with_columns_known_ahead_is_compared_for_every_series
     assert live.drift()["observed"].tolist() == [1, 0, 1]
 
 
-def test_a_recursive_model_takes_in_what_it_forecasts_from():
-    frame = monthly(series=2, years=4)
-    with pytest.MonkeyPatch.context() as patch:
-        shorten(patch, 1)
-        model = gc.SamplingForecaster(2, drawing=gc.Drawing(paths=8, networks=1)).fit(frame)
-    times = Calendar("MS").future(model.panel_.times[-1], 1)
-    new = pd.DataFrame({"unique_id": ["s0", "s1"], "ds": times[0], "y": [-5.0, 40.0]})
-    live = model.stream()
-    live.observe_many(new)
-    whole = pd.concat([frame, new]).sort_values(["unique_id", "ds"])
-    np.testing.assert_allclose(live.forecast()[model.name], model.predict(whole)[model.name], rtol=1e-6)
-
-
 # -- drift ------------------------------------------------------------------------------------------------------------
 
 

@@ -102,11 +102,6 @@ class Draws(_Read):
             return super().next(at)
         return self._twin(at, self._own["ahead"][at]).expected(self._ranges(at))
 
-    def check(self, rows: Float64[np.ndarray, "n C"]) -> None:
-        """As `predict`: only a `GlobalForecaster` refuses what has no logarithm."""
-        if isinstance(self.model, GlobalForecaster):
-            super().check(rows)
-
     def _parts(self) -> dict[str, Kept]:
         return super()._parts() | {"filled": self._filled.kept}
 
