@@ -229,7 +229,7 @@ def test_a_backtest_that_was_cut_goes_on_from_its_finished_folds(counted, monkey
 @pytest.mark.slow
 def test_a_backtest_that_was_killed_and_resumed_writes_the_same_bytes(counted):
     assert main([*OPTIONS, "-o", "whole"]) == 0
-    script = "from gatecast.forecast.panels import rules; rules.FEWEST_STEPS = rules.MOST_STEPS = 20\n"
+    script = "from gatecast.forecast.panels import rules; rules.FEWEST_STEPS = rules.MOST_STEPS = 8\n"
     script += f"from gatecast.edge.cli import main; main({[*OPTIONS, '-o', 'cut']})"
     victim, end = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL), time.monotonic() + 120
     while len(list(Path("cut").glob("folds/*.fold"))) < 3:

@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from gatecast.forecast.streams.stream import Stream
     from gatecast.judge.backtest import backtest
     from gatecast.judge.leaderboard import leaderboard
+    from gatecast.judge.spaces import PanelSpace, SeriesSpace
+    from gatecast.judge.tuning import Budget, tune
     from gatecast.prepare.split import Origins
     from gatecast.show.report import report
     from gatecast.train.settings import Training
 
 __all__ = [
     "Baseline",
+    "Budget",
     "ConflictError",
     "DataError",
     "Drawing",
@@ -50,11 +53,13 @@ __all__ = [
     "ModelFileError",
     "Origins",
     "Panel",
+    "PanelSpace",
     "ParquetPanel",
     "Recipe",
     "Ridge",
     "SamplingForecaster",
     "SequenceForecaster",
+    "SeriesSpace",
     "SpecError",
     "Stream",
     "Training",
@@ -69,6 +74,7 @@ __all__ = [
     "read",
     "report",
     "save",
+    "tune",
     "write_parquet",
 ]
 
@@ -92,6 +98,10 @@ _HOMES = {
     "preset": "forecast.presets",
     "leaderboard": "judge.leaderboard",
     "backtest": "judge.backtest",
+    "tune": "judge.tuning",
+    "Budget": "judge.tuning",
+    "PanelSpace": "judge.spaces",
+    "SeriesSpace": "judge.spaces",
     "Origins": "prepare.split",
     "gates": "explain.gates",
     "report": "show.report",

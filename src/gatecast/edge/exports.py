@@ -22,6 +22,7 @@ from gatecast.forecast.result import Band, Forecast
 from gatecast.judge.backtest import Backtest
 from gatecast.judge.board import Board, Leaderboard, Row, Run, Scores
 from gatecast.judge.residuals import Residuals
+from gatecast.judge.tuning import Tried, Tuned
 from gatecast.train.loop import LossCurve
 
 SCHEMA = 1
@@ -97,6 +98,27 @@ def backtest_json(found: Backtest) -> str:
             ],
         }
     )
+
+
+def tuned_json(found: Tuned) -> str:
+    """What was tried, what it gained and what is recommended, as a JSON document."""
+    return dumps(
+        {
+            "schema": SCHEMA,
+            "gatecast": version("gatecast"),
+            "trials": [_tried(each) for each in found.trials],
+            "best": _tried(found.best),
+            "auto": _tried(found.auto),
+            "held_back": found.held_back,
+            "gain": found.gain._asdict(),
+            "recommended": found.recommended,
+            "verdict": found.verdict,
+        }
+    )
+
+
+def _tried(trial: Tried) -> dict[str, Any]:
+    return {"params": dict(trial.params), "error": _number(trial.error), "given_up": trial.given_up}
 
 
 def _figures(record: dict[Any, Any]) -> dict[str, Any]:
