@@ -1,5 +1,5 @@
 """A stand-in for a device that is not there: tensors that compute on the CPU, say that they are elsewhere, and refuse
-to meet one that is not, as those of a GPU do."""
+to meet one that is not, as those of a GPU do, and to be float64, as those of MPS do."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,6 +53,8 @@ def run(func, args, kwargs):
     kwargs = {name: value for name, value in kwargs.items() if name != "pin_memory"}
     bare = tree_map_only(Away, lambda each: each.held, (args, kwargs))
     found = func(*bare[0], **bare[1])
+    if there and any(each.dtype == torch.float64 for each in tree_flatten(found)[0] if isinstance(each, torch.Tensor)):
+        raise TypeError(f"{func}: there is no float64 there, as on MPS")
     if any(away) and torch.Tag.inplace_view in func.tags:  # the shape that the tensor itself shows changes too
         with no_dispatch():
             func(*args, **kwargs)

@@ -408,3 +408,8 @@ def test_a_wide_table_is_read_as_long_series_of_their_own_length(tmp_path):
     path.write_text("name,height,x2,x3\na,1,2,3\nb,2,3,4\n")
     with pytest.raises(DataError, match="which column to forecast"):
         gc.read(path)
+
+
+def test_a_unique_id_names_the_series_even_where_each_has_one_row():
+    data = pd.DataFrame({"unique_id": ["a", "b", "c"], "ds": ["2020-01-01"] * 3, "y": [1.0, 2.0, 3.0]})
+    assert gc.read(data).ids == ("a", "b", "c")

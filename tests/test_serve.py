@@ -177,6 +177,14 @@ def test_what_cannot_be_used_is_refused_with_a_reason(server, body):
     assert server.get("/v1/series/unknown").status_code == 404
 
 
+def test_what_is_wrong_is_told_by_field(server):
+    body = {"rows": [{"time": "2021-01-04", "value": {"High": "1"}}, {"time": None, "value": 1}], "row": 1}
+    told = refused(server.post("/v1/series/prices/observe", json=body), 422)
+    assert "rows.0.value.High: Input should be a valid number" in told["error"]
+    assert "rows.1.time: " in told["error"] and "[" not in told["error"]
+    assert "openapi" in told["hint"] and "openapi" in refused(server.get("/nowhere"), 404)["hint"]
+
+
 @pytest.mark.parametrize("body", ["", "{", "[" * 100_000, "\xff", '{"rows": ' + "1" * 5000 + "}"])
 def test_what_is_no_json_is_refused(server, body):
     answer = server.post("/v1/forecast", content=body.encode("latin-1"), headers=JSON)
@@ -288,13 +296,23 @@ def test_without_its_token_the_server_gives_nothing_away(closed, sent):
         assert closed.get(path, headers=headers).status_code == 200
 
 
+def test_the_description_says_where_a_token_is_needed(closed, server):
+    document = closed.get("/openapi.json", headers={"authorization": f"Bearer {TOKEN}"}).json()
+    open_to_all = {path for path, ways in document["paths"].items() for way in ways.values() if "security" not in way}
+    assert open_to_all == {"/health", "/ready"}
+    assert [each["scheme"] for each in document["components"]["securitySchemes"].values()] == ["bearer"]
+    assert "securitySchemes" not in server.get("/openapi.json").json()["components"]
+
+
 def test_with_its_token_the_server_answers_under_any_name(closed):
     for scheme in ("Bearer", "bearer"):
         headers = {"authorization": f"{scheme} {TOKEN}", "host": "forecasts.example.org"}
         assert closed.get("/v1/series", headers=headers).json()["series"] == ["prices"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:8000", "", "[::2]:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil:8000", "", "[::2]:80", "localhost:[", "[::1]/x"]
+)
 def test_without_a_token_a_request_for_another_machine_is_refused(server, host):
     refused(server.get("/v1/series", headers={"host": host}), 421)
     for name in ("localhost:8000", "127.0.0.1", "[::1]:8000", "LOCALHOST"):
@@ -307,7 +325,8 @@ def test_no_other_site_is_let_in(server):
     answer = server.get("/v1/series", headers=headers)
     assert not [name for name in answer.headers if name.startswith("access-control")]
     sent = json.dumps({"rows": as_json(FITTED, FITTED + 1)})
-    refused(server.post("/v1/series/prices/observe", content=sent, headers={"content-type": "text/plain"}), 422)
+    told = refused(server.post("/v1/series/prices/observe", content=sent, headers={"content-type": "text/plain"}), 422)
+    assert "application/json" in told["error"]
 
 
 def test_the_page_may_run_its_own_script_only(server):
@@ -325,10 +344,12 @@ def test_requests_and_rows_are_counted_under_few_names():
         for name in range(5):
             asked.get(f"/v1/series/{name}")
             asked.get(f"/nowhere/{name}")
+            asked.request(f"M{name}", "/health")
         text = asked.get("/metrics").text
     assert 'gatecast_rows_total{outcome="new"} 50.0' in text
     assert 'gatecast_requests_total{method="GET",route="/v1/series/{id}",status="404"} 5.0' in text
     assert 'gatecast_requests_total{method="other",route="other",status="404"} 5.0' in text
+    assert 'gatecast_requests_total{method="other",route="/health",status="405"} 5.0' in text
     assert "gatecast_series 2.0" in text and "nowhere" not in text
 
 

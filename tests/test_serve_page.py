@@ -15,6 +15,7 @@ import gatecast as gc
 from browser import chromium, drawn, open_address, requests, wait_for
 from server import Server
 from serving import FITTED, as_json, model
+from test_serve_models import fitted
 
 pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -87,6 +88,18 @@ def test_the_page_follows_what_is_observed_and_forgotten(browser: webdriver.Chro
     assert "Mean absolute one-step error" in text(browser)
     server.ask("DELETE", "/v1/series/prices%2F1")
     wait_for(lambda: browser.find_element(By.TAG_NAME, "h1").text == HOSTILE)
+    server.observe("later", as_json(0, FITTED))
+    names = Select(browser.find_element(By.ID, "series"))
+    wait_for(lambda: [each.text for each in names.options] == [HOSTILE, "later"])
+    assert browser.find_element(By.TAG_NAME, "h1").text == names.first_selected_option.text == HOSTILE
+
+
+def test_a_series_is_drawn_whose_forecast_needs_what_is_known_ahead(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    with Server(gc.save(fitted("ahead"), tmp_path / "model.gatecast")) as server:
+        open_address(browser, server.address, 1280)
+        wait_for(lambda: drawn(browser))
+        assert "POST it to v1/series/s0/forecast" in text(browser)
+        assert len(shapes(browser, "path.observed")) == 1 and shapes(browser, "path.forecast") == []
 
 
 def test_the_page_asks_for_the_token_and_keeps_it_in_memory(browser: webdriver.Chrome, file: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gatecast.edge.cli import main
 from gatecast.edge.serve import auth, run
 from gatecast.edge.serve import live as living
-from gatecast.edge.serve.schemas import Ask, Row
+from gatecast.edge.serve.schemas import Ask, Rows
 from gatecast.edge.serve.settings import LimitError
 from gatecast.edge.serve.store import SHOWN, Store
 from gatecast.errors import ModelFileError, SpecError
@@ -19,7 +19,7 @@ from serving import FITTED, as_json, client, live
 
 
 def rows(start, stop):
-    return [Row.model_validate(row) for row in as_json(start, stop)]
+    return Rows.model_validate({"rows": as_json(start, stop)})
 
 
 def crashed(path, tmp_path):
@@ -104,12 +104,95 @@ def test_a_state_that_cannot_be_written_takes_nothing_in(tmp_path, monkeypatch):
         assert asked.get("/ready").status_code == 503 and asked.get("/health").status_code == 200
         assert everything(series) == before
         broken.undo()
-        assert [row.outcome for row in series.observe("a", rows(60, 61))[1]] == ["new"]
+        assert [row.outcome for row in series.observe("a", rows(60, 61))[2]] == ["new"]
         assert asked.get("/ready").status_code == 200
 
 
-def failing(_calls):
+def failing(*_):
     raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_while_the_state_cannot_be_read_nothing_is_taken_for_known(tmp_path, monkeypatch):
+    """A row that was refused is not on the disk, and is not said to be."""
+    path = tmp_path / "state.sqlite"
+    series = live(path)
+    series.observe("prices", rows(FITTED, FITTED + 3))
+    before = everything(series)
+    with monkeypatch.context() as broken:
+        broken.setattr(series.store, "write", failing)
+        broken.setattr(series.store, "calls", failing)
+        for ask in (
+            lambda: series.observe("prices", rows(FITTED + 3, FITTED + 4)),
+            lambda: series.observe("prices", rows(FITTED + 3, FITTED + 4)),
+            lambda: series.forecast("prices", Ask(h=1)),
+        ):
+            with pytest.raises(LimitError, match="disk is full"):
+                ask()
+    assert everything(series) == before
+    assert [row.outcome for row in series.observe("prices", rows(FITTED + 3, FITTED + 4))[2]] == ["new"]
+    assert everything(live(crashed(path, tmp_path))) == everything(series)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), sqlite3.OperationalError("disk is full")])
+def test_where_there_is_no_room_for_a_snapshot_the_calls_are_kept(tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(living, "CALLS", 2)
+    path = tmp_path / "state.sqlite"
+    series = live(path)
+    with monkeypatch.context() as broken:
+        broken.setattr(living, "dumped", full)
+        for at in range(FITTED, FITTED + 5):
+            assert series.observe("prices", rows(at, at + 1))[2][0].outcome == "new"
+        assert len(series.store.calls()) == 5 and not series.trouble
+        assert everything(live(crashed(path, tmp_path))) == everything(series)
+        series.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        series.store.calls()
+
+
+def test_an_error_of_any_kind_is_told_to_all_whose_rows_it_kept_from_the_disk(tmp_path, monkeypatch):
+    series = live(tmp_path / "state.sqlite")
+    monkeypatch.setattr(series.store, "write", lambda _: {}["not a failure of the disk"])
+    with pytest.raises(LimitError, match="not a failure of the disk"):
+        series.observe("prices", rows(FITTED, FITTED + 1))
+    monkeypatch.undo()
+    assert series.observe("prices", rows(FITTED, FITTED + 1))[2][0].outcome == "new"
+
+
+DAMAGE = {
+    "a call that is no JSON": "UPDATE calls SET content = '{' WHERE number = 2",
+    "a call that is missing": "DELETE FROM calls WHERE number = 2",
+    "a call of an unknown kind": "UPDATE calls SET kind = 'other' WHERE number = 2",
+    "a call without its fields": "UPDATE calls SET content = '{}' WHERE number = 2",
+    "a snapshot that is none": "UPDATE snapshot SET content = x'00'",
+    "a snapshot that is missing": "DELETE FROM snapshot",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_state_is_refused_by_its_name(tmp_path, damage):
+    series = live(tmp_path / "state.sqlite")
+    for at in range(FITTED, FITTED + 4):
+        series.observe("prices", rows(at, at + 1))
+    series.store.close()
+    with sqlite3.connect(tmp_path / "state.sqlite") as file:
+        file.execute(damage)
+    file.close()
+    with pytest.raises(ModelFileError, match=r"state\.sqlite' is damaged"):
+        live(tmp_path / "state.sqlite")
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM facts", "DROP TABLE facts"])
+def test_a_state_that_names_no_model_is_refused(tmp_path, damage):
+    path = tmp_path / "state.sqlite"
+    Store(path, "digest").close()
+    with sqlite3.connect(path) as file:
+        file.execute(damage)
+    file.close()
+    with pytest.raises((ModelFileError, SpecError), match=r"state\.sqlite"):
+        Store(path, "digest")
 
 
 def test_the_state_does_not_grow_with_the_past(tmp_path, monkeypatch):

@@ -104,7 +104,10 @@ def test_rows_may_be_missing_but_not_too_many(stream, carried):
         (lambda s: s.observe({"Hihg": 1.0}), "no column 'Hihg'"),
         (lambda s: s.observe([1.0, 2.0, 3.0]), "a row of 3 numbers"),
         (lambda s: s.observe("many"), "not a row of numbers"),
-        (lambda s: s.observe(np.inf), "an infinite number"),
+        (lambda s: s.observe(np.inf), "2020-04-11: High is inf, expected a number of at most"),
+        (lambda s: s.observe([1.0, -1e200]), "Low is -1e\\+200"),
+        (lambda s: s.observe(10**400), "not a row of numbers"),
+        (lambda s: s.observe([[1.0], [2.0]]), "not a row of numbers"),
         (lambda s: s.observe(1.0, series="sea"), "no series 'sea' is live"),
         (lambda s: s.observe(1.0, time="2020-04-10 13:00"), "does not follow the model's calendar: daily"),
         (lambda s: s.observe(1.0, time="soon"), "not a time of this series"),
@@ -131,13 +134,14 @@ def test_many_rows_are_taken_in_all_or_none_in_any_order_of_time(carried):
     frame = pd.DataFrame(rows).drop([2, 9])
     for row in frame.to_dict("records"):
         one.observe(row["y"], series=row["unique_id"], time=row["ds"])
-    for bad in (
-        pd.DataFrame({"unique_id": ["s0"], "ds": [ahead["s0"][0]], "y": [-1.0]}),
-        pd.DataFrame({"unique_id": ["s2"], "ds": [ahead["s2"][5]], "y": [1.0]}),
-        pd.DataFrame({"unique_id": ["s9"], "ds": [ahead["s0"][0]], "y": [1.0]}),
+    for series, time, y, match in (
+        ("s0", Calendar("MS").future(ahead["s0"][5], 1)[0], -1.0, "negative"),
+        ("s2", ahead["s2"][5], 1.0, "another row"),
+        ("s9", ahead["s0"][0], 1.0, "no series 's9'"),
     ):
         before = state(many)
-        with pytest.raises(DataError):
+        bad = pd.DataFrame({"unique_id": [series], "ds": [time], "y": [y]})
+        with pytest.raises(DataError, match=match):
             many.observe_many(pd.concat([frame, bad]))
         assert_unchanged(many, before)
     mixed = frame.sample(frac=1, random_state=1)
@@ -175,8 +179,10 @@ def test_series_come_and_go(carried):
 def test_forecasts_that_a_model_cannot_make_are_refused(stream, carried):
     with pytest.raises(ForecastError, match="intervals of gru:3 are for one step ahead, 3 asked for"):
         stream.forecast(3, level=80)
-    with pytest.raises(ForecastError, match="0 steps asked for"):
+    with pytest.raises(SpecError, match="h=0, expected at least 1"):
         stream.forecast(0)
+    with pytest.raises(ForecastError, match="no series is named"):
+        stream.forecast(series=[])
     with pytest.raises(ForecastError, match="no known-future column"):
         stream.forecast(futr_df=pd.DataFrame())
     with pytest.raises(ForecastError, match="too few held-back errors"):
@@ -234,9 +240,75 @@ def test_a_damaged_file_of_a_stream_is_refused(stream, tmp_path):
         bad = container.write(tmp_path / "bad.gatecast", KIND, tensors, facts)
         with pytest.raises(ModelFileError, match="does not describe a model"):
             load(bad)
-    del tensors["stream.core.ends"]
-    with pytest.raises(ModelFileError, match="does not describe a model"):
-        load(container.write(tmp_path / "bad.gatecast", KIND, tensors, facts))
+    for change in (
+        lambda tensors, _: tensors.pop("stream.core.ends"),
+        lambda tensors, _: tensors.update({"stream.core.more": np.zeros(1)}),
+        lambda tensors, _: tensors["stream.recent.count"].fill(0),
+        lambda tensors, _: tensors["stream.drift.count"].fill(np.nan),
+        lambda _, facts: facts.update(stream=["waves", "waves"]),
+    ):
+        tensors, facts = container.read(path, KIND)
+        change(tensors, facts)
+        with pytest.raises(ModelFileError, match="does not describe a model"):
+            load(container.write(tmp_path / "bad.gatecast", KIND, tensors, facts))
+
+
+def test_a_later_fit_of_the_model_is_not_the_streams(model, carried, tmp_path):
+    for fitted, refit in (
+        (model, lambda own: own.fit(waves().columns_as(("High", "Low")))),
+        (carried, lambda own: own.fit(monthly(series=2, years=3, seed=7))),
+    ):
+        own = copy.copy(fitted)
+        stream, twin = own.stream(), fitted.stream()
+        with pytest.MonkeyPatch.context() as patch:
+            shorten(patch, 1)
+            refit(own)
+        again = load(save(stream, tmp_path / "live.gatecast"))
+        for each in (stream, again):
+            pd.testing.assert_frame_equal(each.forecast(1, level=80), twin.forecast(1, level=80), check_exact=True)
+
+
+@pytest.mark.parametrize("freq", ["h", "12h", "D"])
+def test_times_with_a_zone_are_read_as_the_model_read_them(freq):
+    times = pd.date_range("2021-01-01", periods=120, freq=freq, tz="Europe/Berlin")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"unique_id": "a", "ds": times, "y": 50 + rng.normal(size=120)})
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, 1)
+        live = gc.SequenceForecaster(2, "gru:3", members=1).fit(frame[:90]).stream()
+    for row in frame[90:].itertuples():
+        assert live.observe(row.y, time=row.ds).outcome == "new"
+    assert live.last("a") == gc.read(frame).times[-1]
+    np.testing.assert_allclose(live.forecast(2)[live.model.name], live.model.predict(frame)[live.model.name], rtol=1e-6)
+
+
+def test_series_that_are_numbered_may_be_asked_for_by_number():
+    frame = monthly(series=2, years=4)
+    frame["unique_id"] = frame["unique_id"].str[1:].astype(int)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, 1)
+        live = gc.SequenceForecaster(2, "gru:3", members=1).fit(frame).stream()
+    assert live.observe(50.0, series=1).series == "1"
+    pd.testing.assert_frame_equal(live.forecast(series=1), live.forecast(series=["1"]))
+    live.forget(0)
+    assert live.ids == ("1",)
+
+
+@pytest.mark.parametrize("kind", [gc.GlobalForecaster, gc.SequenceForecaster, gc.SamplingForecaster])
+def test_what_was_forecast_with_columns_known_ahead_is_compared_for_every_series(kind):
+    frame = monthly(series=3, years=4).assign(sale=lambda rows: 1.0 + rows.index % 5)
+    settings = {"spec": "gru:3", "members": 1} if kind is gc.SequenceForecaster else {}
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch, 1)
+        live = kind(2, future=["sale"], **settings).fit(frame).stream()
+    (time,) = Calendar("MS").future(live.last("s0"), 1)
+    assert np.isnan(live.observe({"y": 60.0, "sale": 2.0}, series="s1").forecast), "nothing was said of it"
+    one_row = pd.DataFrame({"unique_id": ["s0", "s2"], "ds": time, "sale": 2.0})
+    said = live.forecast(1, series=["s0", "s2"], futr_df=one_row).set_index("unique_id")[live.model.name]
+    for name in ("s0", "s2"):
+        seen = live.observe({"y": 60.0, "sale": 2.0}, series=name, time=time)
+        np.testing.assert_allclose(seen.forecast, said[name], rtol=1e-9)
+    assert live.drift()["observed"].tolist() == [1, 0, 1]
 
 
 # -- drift ------------------------------------------------------------------------------------------------------------
@@ -257,6 +329,15 @@ def test_a_model_as_good_as_naive_is_rarely_flagged_and_one_that_is_worse_nearly
     assert compared(1.0, 1.0, 1000)[2].mean() <= 0.08
     assert compared(0.7, 1.0, 1000)[2].mean() == 0
     assert compared(1.6, 1.0, 200)[2].mean() >= 0.99
+
+
+def test_rounding_is_no_error():
+    drift, at = Drift(), np.array([0, 1])
+    drift.begin(2)
+    for _ in range(60):
+        truth = np.array([7.0, 1234.6])
+        drift.learn(at, truth, truth + np.array([4e-9, 0.8]), np.stack([truth, truth], axis=1))
+    assert drift.worse(at).tolist() == [False, True]
 
 
 def test_the_chart_is_its_equations():

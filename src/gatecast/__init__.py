@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gatecast.data.panel import Panel
     from gatecast.data.read import read
     from gatecast.data.store import ParquetPanel
+    from gatecast.edge.onnx.export import export_onnx
     from gatecast.edge.parquet import write_parquet
     from gatecast.edge.save import load, save
     from gatecast.explain.gates import gates
@@ -64,6 +65,7 @@ __all__ = [
     "Training",
     "backtest",
     "dataset",
+    "export_onnx",
     "fit_large",
     "gates",
     "leaderboard",
@@ -106,6 +108,7 @@ _HOMES = {
     "save": "edge.save",
     "load": "edge.save",
     "write_parquet": "edge.parquet",
+    "export_onnx": "edge.onnx.export",
 }
 
 _PACKAGES = ("explain", "nn")

@@ -9,17 +9,20 @@ import torch
 from away import AWAY, Away, elsewhere
 from gatecast.edge.checkpoints import Checkpoints
 from gatecast.edge.cli import main
+from gatecast.edge.parquet import write_parquet
 from gatecast.edge.save import load, save
 from gatecast.errors import SpecError
 from gatecast.explain.reading import readings
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels import sampling, sequence_nets
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.large import fit_large
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.nn import device
 from gatecast.nn.device import available, check_device, find_device
+from gatecast.train import together
 from gatecast.train.loop import Watch
 from gatecast.train.settings import Training
 from laws.test_training import CrashError, DiesAfter
@@ -41,7 +44,7 @@ PANELS = {
 def on(name):
     """Where a device is known; its arithmetic is that of float32."""
     with pytest.MonkeyPatch.context() as patch, elsewhere() if name == AWAY else nullcontext():
-        shorten(patch, 4)
+        shorten(patch, 2)
         patch.setattr(sampling, "FEWEST_AHEAD", 6)
         patch.setattr(sequence_nets, "LEAST_STRETCH", 8)
         patch.setattr(sequence_nets, "MOST_STRETCH", 8)
@@ -57,9 +60,9 @@ def window(name, dropout=0.0):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_window_model_trains_there_to_the_forecasts_of_the_cpu_and_comes_home(name):
-    wanted = window("cpu").fit(prices(100))
+    wanted = window("cpu").fit(prices(60))
     with on(name):
-        found = window(name).fit(prices(100))
+        found = window(name).fit(prices(60))
     np.testing.assert_allclose(found.predict(5).mean, wanted.predict(5).mean, rtol=1e-5)
     for mine, theirs in zip(found.curves_, wanted.curves_, strict=True):
         np.testing.assert_allclose([*mine.train, *mine.valid], [*theirs.train, *theirs.valid], rtol=1e-4)
@@ -91,6 +94,32 @@ def test_a_panel_model_trains_and_forecasts_there_as_on_the_cpu(kind, name, tmp_
     np.testing.assert_array_equal(loaded.predict()[model.name], home[model.name])
 
 
+def large(folder, name, **options):
+    model = GlobalForecaster(3, season=4, without="ensemble", device=name)
+    return fit_large(model, folder / "panel.parquet", steps=4, batch=32, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_large_fit_trains_there_as_on_the_cpu_and_goes_on_where_it_was_killed(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(together, "EVERY", 2)
+    write_parquet([FRAME], tmp_path / "panel.parquet")
+    store = Checkpoints(tmp_path)
+    with on("cpu"):
+        wanted = large(tmp_path, "cpu").predict(level=80)
+    with on(name):
+        model = large(tmp_path, name)
+        assert {str(p.device) for network in model.networks() for p in network.parameters()} == {name}
+        found = model.predict(level=80)
+        with pytest.raises(CrashError):
+            large(tmp_path, name, store=DiesAfter(store, 1))
+        resumed = large(tmp_path, name, store=store).predict(level=80)
+    for column in wanted.columns[2:]:
+        np.testing.assert_allclose(found[column], wanted[column], rtol=1e-5)
+        np.testing.assert_array_equal(resumed[column], found[column])
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")  # the stand-in's numbers are copied
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_fit_that_was_killed_there_goes_on_with_the_same_bits(name, tmp_path):
@@ -113,6 +142,8 @@ def test_a_tensor_that_stayed_behind_is_found():
             there + here
         with pytest.raises(RuntimeError):
             there.numpy()
+        with pytest.raises(TypeError, match="no float64"):
+            there.double()
 
 
 LACKING = {

@@ -113,7 +113,7 @@ def _find_id(table: Table, rest: dict[str, Numbers], target: str | None) -> str 
         name = folded.get(wanted)
         if name is None or (wanted in ("name", "series") and name not in texts):
             continue
-        if table.rows == 1 or len(set(table.columns[name])) < table.rows:
+        if (wanted == "unique_id" and name in texts) or table.rows == 1 or len(set(table.columns[name])) < table.rows:
             return name
     return next((name for name in texts if len(set(table.columns[name])) == 1), None)
 

@@ -181,7 +181,7 @@ def time_text(time: np.datetime64 | np.integer) -> str:
     if isinstance(time, np.integer):
         return str(time)
     stamp = pd.Timestamp(time)
-    return str(stamp.date()) if stamp == stamp.normalize() else str(stamp)
+    return str(stamp.date()) if time == time.astype("datetime64[D]") else str(stamp)
 
 
 def series_panel(

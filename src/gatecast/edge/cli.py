@@ -1,4 +1,4 @@
-"""The command line: `gatecast run`, `fit`, `fit-large`, `predict`, `backtest`, `tune`, `explain`, `serve`
+"""The command line: `gatecast run`, `fit`, `fit-large`, `predict`, `backtest`, `tune`, `explain`, `export`, `serve`
 and `datasets`.
 
 Only typer, the standard library and the error tree are imported here; everything heavy waits for its command.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatecast.edge import cli_large, cli_saved, cli_serve, cli_tune
+from gatecast.edge import cli_export, cli_large, cli_saved, cli_serve, cli_tune
 from gatecast.edge.options import COMMAND_LINE, Beside, Engine, Layout, Network, Session, Source, expanded, option
 from gatecast.edge.text import plain
 from gatecast.errors import DataError, FitError, ForecastError, GatecastError, ModelFileError, SpecError
@@ -346,5 +346,6 @@ def _listing(rows: list[tuple[str, str]]) -> str:
 app.command(short_help="Forecast the future with a saved model.")(cli_saved.predict)
 app.command(short_help="Explain what a saved model remembers and uses.")(cli_saved.explain)
 app.command("fit-large", short_help="Fit one model to a panel larger than memory.")(cli_large.fit_large)
+app.command(short_help="Write a saved model as ONNX.")(cli_export.export)
 app.command(short_help="Serve forecasts of live series over HTTP.")(cli_serve.serve)
 app.command(short_help="Try settings, and say what that gained.")(cli_tune.tune)

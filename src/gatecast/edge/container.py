@@ -25,10 +25,15 @@ Tensors = dict[str, np.ndarray]
 
 def write(path: Path, kind: str, tensors: Tensors, facts: dict[str, Any]) -> Path:
     """Put tensors and JSON facts into one file, in place of the one before."""
+    return write_atomic(path, content(kind, tensors, facts))
+
+
+def content(kind: str, tensors: Tensors, facts: dict[str, Any]) -> bytes:
+    """Tensors and JSON facts as the bytes of a file."""
     text = json.dumps({"format": FORMAT, "kind": kind, **facts}, allow_nan=False)
     solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     mark = json.dumps({"sha256": _digest(solid, text), "facts": text})
-    return write_atomic(path, to_bytes(solid, {MARK: mark}))
+    return to_bytes(solid, {MARK: mark})
 
 
 def read(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:

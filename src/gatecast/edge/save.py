@@ -50,13 +50,23 @@ def save(model: Forecaster | GlobalMethod | Stream, path: str | Path) -> Path:
     >>> bool((again.predict(3).mean == model.predict(3).mean).all())
     True
     """
+    return container.write(Path(path), KIND, *_parts(model))
+
+
+def dumped(model: Forecaster | GlobalMethod | Stream) -> bytes:
+    """The content of the file that `save` writes."""
+    return container.content(KIND, *_parts(model))
+
+
+def _parts(model: Forecaster | GlobalMethod | Stream) -> tuple[container.Tensors, dict[str, Any]]:
+    """Tensors and facts of a model, or of a stream with its model."""
     if isinstance(model, Stream):
         tensors, facts = _packed(model.model)
         tensors |= {f"{STREAM}{name}": array for name, array in model.kept().items()}
         facts["stream"] = list(model.ids)
     else:
         tensors, facts = _packed(model)
-    return container.write(Path(path), KIND, tensors, {"version": version("gatecast"), **facts})
+    return tensors, {"version": version("gatecast"), **facts}
 
 
 def _packed(model: Forecaster | GlobalMethod) -> tuple[container.Tensors, dict[str, Any]]:

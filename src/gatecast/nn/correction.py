@@ -63,6 +63,11 @@ class Corrections(nn.Module):
         self.skip = nn.Parameter(torch.zeros(members, shape.linear, shape.steps))
         self.bias = nn.Parameter(torch.zeros(members, 1, shape.steps * shape.quantiles))
 
+    @property
+    def layer(self) -> nn.RNNBase:
+        """The recurrent layer of each network, without weights."""
+        return self._layer[0]
+
     def start_at(self, weight: Float32[Tensor, "D K"], bias: Float32[Tensor, "K Q"]) -> None:
         """Let every network start as this linear forecast."""
         with torch.no_grad():
@@ -99,7 +104,7 @@ class Corrections(nn.Module):
         weights = self.recurrent.unbind()
         if not on_kernels(x):
             return torch.stack([self._on_torch(part, flat) for part, flat in zip(x, weights, strict=True)])
-        facts, keep = ops.Facts(description(*self._layer), True, 0.0), torch.is_grad_enabled()
+        facts, keep = ops.Facts(description(self.layer), True, 0.0), torch.is_grad_enabled()
         return torch.stack(
             [
                 ops.recurrent(part, (None, None), [flat], facts, None, keep, True)[0]
@@ -108,7 +113,7 @@ class Corrections(nn.Module):
         )
 
     def _on_torch(self, x: Float[Tensor, "B C I"], flat: Float[Tensor, "P"]) -> Float[Tensor, "B C H"]:
-        layer = self._layer[0]
+        layer = self.layer
         named = dict(layer.named_parameters())
         parts = flat.clone().split([weight.numel() for weight in named.values()])  # cuDNN wants them alone in memory
         given = {name: part.view(w.shape) for (name, w), part in zip(named.items(), parts, strict=True)}
@@ -118,7 +123,7 @@ class Corrections(nn.Module):
     def _recurrent_weights(self, generator: torch.Generator) -> Tensor:
         """One network's recurrent layer in one tensor: orthogonal recurrent blocks, one forget bias of 1, else zero."""
         units, parts = self.shape.units, []
-        for name, like in self._layer[0].named_parameters():
+        for name, like in self.layer.named_parameters():
             weight = torch.zeros(like.shape)
             if name.startswith("weight_ih"):
                 weight = _uniform((like.shape[1], like.shape[0]), generator).T

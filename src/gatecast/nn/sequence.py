@@ -122,7 +122,7 @@ class SequenceNet(nn.Module):
         """The top layer's states after every row, and all layers' after the last."""
         if not on_kernels(x):
             return self._on_torch(x, state)
-        layers = self._recurrent()
+        layers = self.recurrent()
         weights = [weight for layer in layers for weight in weights_of(layer)]
         keep = needs_gradient(x, *weights)
         facts = ops.Facts(description(*layers), True, 0.0)
@@ -132,7 +132,7 @@ class SequenceNet(nn.Module):
 
     def _on_torch(self, x: Tensor, state: Carried) -> tuple[Tensor, Carried]:
         found_h, found_c, first = [], [], 0
-        for layer in self._recurrent():
+        for layer in self.recurrent():
             own = slice(first, first + layer.hidden_size)
             first = own.stop
             h, c = state.h[None, :, own].contiguous(), state.c[None, :, own].contiguous()
@@ -142,7 +142,8 @@ class SequenceNet(nn.Module):
             found_c.append(after_c[0])
         return x, Carried(torch.cat(found_h, dim=1), torch.cat(found_c, dim=1))
 
-    def _recurrent(self) -> list[nn.RNNBase]:
+    def recurrent(self) -> list[nn.RNNBase]:
+        """The layers, from the input up."""
         return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
 
     def _flat(self, state: Tensor) -> Tensor:
@@ -165,7 +166,7 @@ class SequenceNet(nn.Module):
 class Read(NamedTuple):
     """Of several networks: the top states at the rows that were asked for, and the carried states at the ends."""
 
-    tops: list[Float[Tensor, "V H"]]
+    tops: list[Float[Tensor, "V _"]]
     states: list[Carried]
 
 

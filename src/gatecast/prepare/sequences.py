@@ -71,11 +71,15 @@ class Reading:
         scaled = (known - centre[:, None, self.past :]) / self.spread[self.past :]
         return np.clip(np.nan_to_num(scaled), -CLIP, CLIP).reshape(len(known), -1).astype(np.float32)
 
+    def limits(self, now: Now, season: int) -> tuple[Float64[np.ndarray, "n K"], Float64[np.ndarray, "n K"]]:
+        """The lowest and the highest value that a forecast of every step may take."""
+        reach = now.scale[:, None] * room(self.horizon, season)
+        return now.low[:, None] - reach, now.high[:, None] + reach
+
     def undone(self, y: Float64[np.ndarray, "E n K Q"], now: Now, season: int) -> Float64[np.ndarray, "E n K Q"]:
         """Scaled forecasts in original units, quantiles in rising order, within the limits of their series; 0 for one
         that is read in logarithms and has had no positive value."""
-        reach = now.scale[:, None] * room(self.horizon, season)
-        low, high = (now.low[:, None] - reach)[..., None], (now.high[:, None] + reach)[..., None]
+        low, high = (each[..., None] for each in self.limits(now, season))
         z = np.sort(y, axis=3) * now.scale[:, None, None] + now.newest[:, None, None]
         return np.nan_to_num(self.transform(len(now.scale)).invert(np.clip(z, low, high)))
 
@@ -131,6 +135,12 @@ class Sequences:
     def block(self, series: Int64[np.ndarray, "n"], rows: Int64[np.ndarray, "T"]) -> Float32[Tensor, "n T I"]:
         """What is read of these rows, counted in each of these series."""
         return self.take((self.starts[series][:, None] + rows).reshape(-1)).view(len(series), len(rows), -1)
+
+    def whole(self) -> tuple[Float32[Tensor, "S T I"], Int64[np.ndarray, "S"]]:
+        """What is read of all series, the last row of each repeated up to the longest, and their lengths."""
+        lengths = self.stops - self.starts
+        rows = np.minimum(np.arange(lengths.max(initial=0)), lengths[:, None] - 1)
+        return self.take((self.starts[:, None] + rows).reshape(-1)).view(*rows.shape, -1), lengths
 
     def ahead(self, rows: Int64[np.ndarray, "n"]) -> Float32[Tensor, "n A"]:
         """Known-future covariates of the rows ahead of these."""

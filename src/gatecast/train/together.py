@@ -129,7 +129,8 @@ def _restore(state: State, learners: list[Learner]) -> None:
         for i, learner in enumerate(learners):
             for name, own in (("now", learner.moving), ("average", learner.average)):
                 kept = part_of(state.tensors, f"{i}/{name}")
-                torch._foreach_copy_(own, [kept[str(n)] for n in range(len(own))])
+                for n, tensor in enumerate(own):
+                    tensor.copy_(kept[str(n)])  # from the CPU to wherever it is
             unflatten(learner.optimiser, part_of(state.tensors, f"{i}/optimiser"))
 
 

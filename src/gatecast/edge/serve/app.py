@@ -8,22 +8,25 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware import Middleware
 from fastapi.responses import Response
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatecast.edge.serve import routes, schemas
 from gatecast.edge.serve.auth import Guard
+from gatecast.edge.serve.examples import with_examples
 from gatecast.edge.serve.gate import Gate
 from gatecast.edge.serve.live import Live
 from gatecast.edge.serve.metrics import Counting, Metrics
-from gatecast.edge.serve.problems import STATUSES, answer_to, invalid, problem
+from gatecast.edge.serve.problems import DESCRIBED, STATUSES, answer_to, invalid, problem
 from gatecast.errors import GatecastError
 
 PAGE = {
@@ -41,8 +44,8 @@ SPARE_THREADS = 8
 """Beside those of the requests that are worked on: for what is always answered, such as /health."""
 ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     GatecastError: answer_to,
-    RequestValidationError: lambda error: problem(422, invalid(error.errors())),
-    HTTPException: lambda error: problem(error.status_code, str(error.detail), headers=error.headers),
+    RequestValidationError: lambda error: problem(422, invalid(error.errors()), DESCRIBED),
+    HTTPException: lambda error: problem(error.status_code, str(error.detail), DESCRIBED, error.headers),
     sqlite3.Error: lambda error: problem(503, f"the state cannot be read: {error}", "look at its disk"),
     Exception: lambda _: problem(500, "something failed that should not", "see the server's log"),
 }
@@ -53,7 +56,7 @@ def create_app(live: Live, token: str | None = None, host: str = "127.0.0.1") ->
     """The application over these live series; without a token it answers this machine alone."""
     metrics = Metrics()
     inside: set[asyncio.Task[None]] = set()
-    metrics.follow("gatecast_series", "Live series.", lambda: live.names("", 0)[0])
+    metrics.follow("gatecast_series", "Live series.", lambda: len(live.ordered))
     layers = [
         Middleware(Encoded),
         Middleware(Counting, metrics=metrics),
@@ -75,8 +78,16 @@ def create_app(live: Live, token: str | None = None, host: str = "127.0.0.1") ->
     for kind, answer in ANSWERS.items():
         app.add_exception_handler(kind, lambda _, error, answer=answer: answer(error))
     app.state.live, app.state.metrics, app.state.inside = live, metrics, inside
-    for each in (routes.router, routes.about):
-        app.include_router(each)
+    bearer = [] if token is None else [Depends(HTTPBearer(auto_error=False))]  # `Guard` is who refuses
+    for each, doors in ((routes.router, bearer), (routes.measures, bearer), (routes.about, [])):
+        app.include_router(each, dependencies=doors)
+    plain, lock = app.openapi, Lock()
+
+    def described() -> dict[str, Any]:
+        with lock:
+            return app.openapi_schema or with_examples(plain(), live)
+
+    app.openapi = described  # type: ignore[method-assign]  # as FastAPI's documentation tells to
     for address in PAGE:
         app.add_api_route(address, _page, include_in_schema=False)
     return app

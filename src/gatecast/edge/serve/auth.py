@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import stat
 from pathlib import Path
 
@@ -18,6 +19,7 @@ SHORTEST = 16
 """Characters of a token, at least."""
 OPEN = frozenset({"/", "/page.js", "/page.css", "/health", "/ready"})
 """What is answered without a token: no data, and the page that asks its reader for one."""
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -96,4 +98,5 @@ def _digest(token: str) -> bytes:
 
 def _name(host: str) -> str:
     """The name of a Host header, without its port."""
-    return host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0].lower()
+    found = HOST.fullmatch(host)
+    return found[1].lower() if found else ""

@@ -12,6 +12,8 @@ from gatecast.edge.serve.auth import OPEN
 from gatecast.edge.serve.problems import problem
 from gatecast.edge.serve.settings import Limits
 
+ALWAYS = OPEN | {"/metrics"}
+"""What is answered however much is in hand."""
 RETRY_AFTER = "1"
 CLOSE = {"Connection": "close"}
 
@@ -32,7 +34,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: refuse, or pass on with the whole body."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
             return await self.app(scope, receive, send)
         if len(self.inside) >= self.limits.requests:
             told = problem(429, "too many requests at once", "ask again in a moment", {"Retry-After": RETRY_AFTER})

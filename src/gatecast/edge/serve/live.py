@@ -15,11 +15,19 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple
 
-from gatecast.edge.save import load, save
-from gatecast.edge.serve.rows import Reader, number
-from gatecast.edge.serve.schemas import Ask, Row
+import numpy as np
+
+from gatecast.data.calendar import Times
+from gatecast.data.panel import Panel
+from gatecast.edge.save import dumped, load
+from gatecast.edge.serve.rows import Reader, known_rows, number
+from gatecast.edge.serve.schemas import Ask, AskOnce, Rows
 from gatecast.edge.serve.settings import LimitError, Limits
 from gatecast.edge.serve.store import Call, Shown, Store
+from gatecast.errors import DataError, GatecastError, ModelFileError
+from gatecast.forecast.streams.core import Columns
+from gatecast.forecast.streams.opening import empty_stream
+from gatecast.forecast.streams.stream import Stream
 
 LONGEST_NAME = 200
 """Characters of a series' name."""
@@ -27,6 +35,10 @@ ONCE = "series"
 """What a series is called that is forecast once."""
 TURNS = 4
 """Forecasts of such series that are computed at once."""
+BEFORE = 60
+"""Newest rows of the model's own series that are there to be shown from the start."""
+REASONS = (GatecastError, sqlite3.Error, OSError, ValueError, LookupError, TypeError)
+"""Why a state cannot be read."""
 CALLS = 5_000
 """Calls after which a new snapshot is taken, or as many as there are series."""
 
@@ -52,12 +64,16 @@ class Live:
     """Series that are observed and forecast by name, one at a time; safe to be called from many threads.
 
     A call is first taken in by the stream, which refuses it or not, then written; those that wait while the disk is
-    busy are written together. Where writing fails, the stream is rebuilt from what is on the disk.
+    busy are written together. Where writing fails, the stream is rebuilt from what is on the disk, and where that
+    fails too, everything is refused until it succeeds.
     """
 
     def __init__(self, model: Any, store: Store, limits: Limits, empty: bool = False) -> None:
         self.model, self.store, self.limits = model, store, limits
         self.lock, self.writing, self.pending = Lock(), Lock(), Batch()
+        self.stream: Any = None
+        """The `Stream`; none while the state cannot be read."""
+        self.ordered: list[str] = []
         self.turns = BoundedSemaphore(TURNS)
         self.latest: dict[str, str] = {}
         """The digest of the latest request of every live series."""
@@ -65,14 +81,16 @@ class Live:
         """Calls since the snapshot."""
         self.trouble = ""
         """What kept the last write from the disk."""
-        fitted = model.history_ if hasattr(model, "history_") else model.panel_
-        self.reader, self.target = Reader(fitted), fitted.target
-        if store.snapshot() is None:
-            stream = model.stream()
-            for name in stream.ids if empty else ():
-                stream.forget(name)
-            store.replace(_dumped(stream))
-        self._rebuild()
+        self.reader = Reader(model, limits.rows)
+        if store.is_new():
+            stream = empty_stream(model) if empty else model.stream()
+            store.begin(dumped(stream), {} if empty else _past(known_rows(model)))
+        try:
+            self._rebuild()
+        except REASONS as cause:
+            raise ModelFileError(
+                f"the state in '{store.name}' is damaged: {cause}", "restore it from a copy, or name another file"
+            ) from cause
 
     def names(self, after: str, limit: int) -> tuple[int, list[str], str | None]:
         """How many series are live, the names that follow `after`, and where the next page starts."""
@@ -82,43 +100,56 @@ class Live:
         page = names[start : start + limit]
         return len(names), page, page[-1] if page and start + limit < len(names) else None
 
-    def observe(self, name: str, rows: Sequence[Row]) -> tuple[bool, list[Outcome]]:
+    def observe(self, name: str, sent: Rows) -> tuple[bool, Times, list[Outcome]]:
         """Take in rows of a series, all or none, and go back when they are on the disk: whether the series is new, and
         what became of every row. The latest request of a series changes nothing when it is sent again."""
-        times, values = self.reader.table(rows)
-        content = {"series": name, **self.reader.stored(times, values)}
+        times, values = self.reader.table(sent.rows)
+        content = {"series": name, **self.reader.stored(times, values), "static": sent.static}
         latest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         with self.lock:
+            self._whole()
             created = name not in self.latest
             if created:
                 check_name(name)
                 self.limits.check("series", len(self.ordered) + 1, 409)
             if not created and self.latest[name] == latest:
-                seen = [Outcome("known")] * len(rows)
+                seen = [Outcome("known")] * len(times)
+            elif sent.static and not created:
+                raise DataError(f"series '{name}' is live, and keeps the facts it began with", "leave `static` out")
             else:
                 kind = "begin" if created else "observe"
-                seen = self._apply(kind, content)
+                seen = self._apply(self.stream, kind, content)
                 shown = _shown(content, seen)
                 if shown:
                     self._note(Call(kind, content, name, shown, latest))
             batch = self.pending
         self._settle(batch)
-        return created, seen
+        return created, times, seen
 
-    def forecast(self, name: str, ask: Ask) -> tuple[Any, Any]:
-        """The newest time of a series, and what follows it as a frame."""
+    def forecast(self, name: str, ask: Ask) -> tuple[Any, Columns]:
+        """The newest time of a series, and the columns of what follows it.
+
+        Where columns are known ahead, the next row is compared with the latest forecast: that call is kept.
+        """
+        ahead = self.reader.ahead(ask.ahead)
         with self.lock:
             self._known(name)
-            ahead = self.reader.ahead(name, ask.ahead)
-            return self.stream.last(name), self.stream.forecast(ask.h, series=name, level=ask.level, futr_df=ahead)
+            found = self.stream.ahead(ask.h, name, (ask.level, ()), self._frame(name, ahead))
+            last, batch = self.stream.last(name), self.pending
+            if ahead:
+                content = {"series": name, "h": ask.h, **self.reader.stored(*ahead)}
+                self._note(Call("forecast", content, name, latest=self.latest[name]))
+        if ahead:
+            self._settle(batch)
+        return last, found
 
-    def forecast_once(self, history: Sequence[Row], ask: Ask) -> tuple[Any, Any]:
-        """The newest time of rows that belong to no live series, and what follows them as a frame."""
-        times, values = self.reader.table(history)
+    def forecast_once(self, ask: AskOnce) -> tuple[Any, Columns]:
+        """The newest time of rows that belong to no live series, and the columns of what follows them."""
+        times, values = self.reader.table(ask.history)
+        ahead, static = self.reader.ahead(ask.ahead), self.reader.static(ONCE, ask.static)
         with self.turns:
-            stream = self.model.stream(self.reader.panel(ONCE, times, values))
-            ahead = self.reader.ahead(ONCE, ask.ahead)
-            return times[-1], stream.forecast(ask.h, level=ask.level, futr_df=ahead)
+            stream = empty_stream(self.model).begin(self.reader.panel(ONCE, times, values), static_df=static)
+            return times[-1], stream.ahead(ask.h, ONCE, (ask.level, ()), self._frame(ONCE, ahead))
 
     def about(self, name: str) -> tuple[Any, int, Any, list[Shown]]:
         """The newest time of a series, how many rows came in, its drift, and its newest rows."""
@@ -131,7 +162,7 @@ class Live:
         """Drop a series."""
         with self.lock:
             self._known(name)
-            self._apply("forget", {"series": name})
+            self._apply(self.stream, "forget", {"series": name})
             self._note(Call("forget", {"series": name}, name))
             batch = self.pending
         self._settle(batch)
@@ -139,26 +170,41 @@ class Live:
     def close(self) -> None:
         """Take a snapshot for the next start, where the disk has room for it, and let go of the store."""
         with self.writing:
-            with suppress(sqlite3.Error):
-                self._compact()
+            self._compact()
             self.store.close()
 
+    def _whole(self) -> None:
+        """Rebuild the stream where the last try failed; LimitError where it fails again."""
+        try:
+            if self.stream is None:
+                self._rebuild()
+        except REASONS as cause:
+            raise LimitError(f"the state cannot be read: {cause}", "look at the disk of the server", 503) from cause
+
     def _known(self, name: str) -> None:
+        self._whole()
         if name not in self.latest:
             raise LimitError(f"no series '{name[:LONGEST_NAME]}' is live", "GET /v1/series lists those that are", 404)
 
-    def _apply(self, kind: str, content: dict[str, Any]) -> list[Outcome]:
-        """Change the stream; what became of every row."""
+    def _apply(self, stream: Stream, kind: str, content: dict[str, Any]) -> list[Outcome]:
+        """Change a stream; what became of every row."""
         name = content["series"]
         if kind == "forget":
-            self.stream.forget(name)
+            stream.forget(name)
             return []
         times, values = self.reader.restored(content)
+        if kind == "forecast":
+            stream.ahead(content["h"], name, futr_df=self._frame(name, (times, values)))
+            return []
         if kind == "begin":
-            self.stream.begin(self.reader.panel(name, times, values))
+            static = self.reader.static(name, content["static"])
+            stream.begin(self.reader.panel(name, times, values), static_df=static)
             return [Outcome("missing" if math.isnan(value) else "new") for value in values[:, 0]]
-        seen = self.stream.observe_many(self.reader.frame(name, times, values))
+        seen = stream.observe_many(self.reader.frame(name, times, values))
         return [Outcome(each.outcome, number(each.forecast), number(each.naive)) for each in seen]
+
+    def _frame(self, name: str, ahead: tuple[Times, Any] | None) -> Any:
+        return ahead and self.reader.frame(name, *ahead)
 
     def _note(self, call: Call) -> None:
         """Keep a call that the stream has taken in, to be written."""
@@ -167,7 +213,7 @@ class Live:
             del self.latest[call.series]
         else:
             self.latest[call.series] = call.latest
-        if call.kind != "observe":
+        if call.kind in ("begin", "forget"):
             self.ordered = sorted(self.latest)
 
     def _settle(self, batch: Batch) -> None:
@@ -184,35 +230,36 @@ class Live:
         with self.lock:
             batch, self.pending = self.pending, Batch()
         try:
-            if batch.calls:
-                self.store.write(batch.calls)
-                self.count, self.trouble = self.count + len(batch.calls), ""
-            batch.done = True
-            if self.count >= max(CALLS, len(self.latest)):
-                self._compact()
-        except sqlite3.Error as cause:
+            self.store.write(batch.calls)
+        except Exception as cause:  # whatever it is: those who wait must not take the rows for written
             with self.lock:
                 batch.error = self.pending.error = cause
-                self.trouble, self.pending = str(cause), Batch()
-                self._rebuild()
+                self.trouble, self.pending, self.stream = str(cause), Batch(), None
+                with suppress(*REASONS):
+                    self._rebuild()
+            return
+        batch.done, self.trouble = True, ""
+        self.count += len(batch.calls)
+        if self.count >= max(CALLS, len(self.latest)):
+            self._compact()
 
     def _compact(self) -> None:
-        """Take a snapshot in place of the calls, those included that wait to be written."""
-        with self.lock:
-            self.store.write(self.pending.calls)
-            self.pending.done, self.pending = True, Batch()
-            self.store.replace(_dumped(self.stream))
-            self.count = 0
+        """Take a snapshot in place of the calls, with those that wait to be written; where there is no room for it,
+        all stays as it is until the next time."""
+        self.count = 0
+        with self.lock, suppress(sqlite3.Error, OSError):
+            if self.stream is not None:
+                self.store.replace(dumped(self.stream), self.pending.calls)
+                self.pending.done, self.pending = True, Batch()
 
     def _rebuild(self) -> None:
-        """The stream from the store."""
-        self.stream = _restored(self.store.snapshot())
-        calls = self.store.calls()
+        """The stream from the store; there is none where that fails."""
+        self.stream = None
+        stream, calls = _restored(self.store.snapshot()), self.store.calls()
         for kind, content in calls:
-            self._apply(kind, content)
-        self.count = len(calls)
-        self.latest = {name: self.store.about(name)[1] for name in self.stream.ids}
-        self.ordered = sorted(self.latest)
+            self._apply(stream, kind, content)
+        self.latest = {name: self.store.about(name)[1] for name in stream.ids}
+        self.ordered, self.count, self.stream = sorted(self.latest), len(calls), stream
 
 
 def _shown(content: dict[str, Any], seen: Sequence[Outcome]) -> list[Shown]:
@@ -228,15 +275,22 @@ def check_name(name: str) -> None:
         raise LimitError(f"'{name[:LONGEST_NAME]}' cannot be the name of a series", hint, 422)
 
 
-def _dumped(stream: Any) -> bytes:
-    """A stream as the bytes of its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        return save(stream, Path(folder) / "stream").read_bytes()
+def _past(panel: Panel) -> dict[str, list[Shown]]:
+    """The newest rows of every series that a model was fitted to, as they are shown."""
+    newest = ((name, panel.series(name)) for name in panel.ids)
+    return {
+        name: [
+            Shown(at, number(value), None, None)
+            for at, value in zip(rows.times[-BEFORE:].astype(np.int64).tolist(), rows.values[-BEFORE:, 0], strict=True)
+        ]
+        for name, rows in newest
+    }
 
 
-def _restored(content: bytes | None) -> Any:
+def _restored(content: bytes) -> Stream:
     """The stream of these bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stream"
-        path.write_bytes(content or b"")
-        return load(path)
+        path.write_bytes(content)
+        stream: Stream = load(path)
+        return stream

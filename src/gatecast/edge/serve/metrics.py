@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 OTHER = "other"
 """What is counted under no route: addresses that are not there, and requests refused before a route was looked for."""
 
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+
 
 class Metrics:
     """Counters in a registry of their own."""
@@ -63,7 +65,7 @@ class Counting:
                 await self.app(scope, receive, watch)
         finally:
             route = getattr(scope.get("route"), "path", OTHER)
-            method = scope["method"] if route != OTHER else OTHER
+            method = scope["method"] if route != OTHER and scope["method"] in METHODS else OTHER
             self.metrics.requests.labels(route, method, status).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
         return None

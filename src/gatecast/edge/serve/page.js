@@ -1,7 +1,7 @@
 "use strict";
 const EVERY = 2000, NAMES = 200, SHOWN = 120, ROOM = { left: 62, right: 12, top: 12, bottom: 26 };
 const part = (id) => document.getElementById(id);
-let token = "", chosen = null, next = null, timer = null, turn = 0, redraw = () => {};
+let token = "", chosen = null, next = null, count = null, timer = null, turn = 0, redraw = () => {};
 
 class Refusal extends Error {
   constructor(status, told) { super(told); this.status = status; }
@@ -25,7 +25,9 @@ async function listNames(after) {
     option.value = option.textContent = name;
     part("series").append(option);
   }
+  if (page.series.includes(chosen)) part("series").value = chosen;
   next = page.next;
+  count = page.count;
   part("more").hidden = next === null;
   if (chosen === null && page.series.length) chosen = page.series[0];
 }
@@ -37,7 +39,11 @@ async function forecastOf(name) {
   } catch (error) {
     if (error.status !== 422) throw error;
   }
-  const plain = await ask(way);
+  const plain = await ask(way).catch((error) => {
+    if (error.status !== 422) throw error;
+    return null;
+  });
+  if (plain === null) return null;
   try {
     plain.forecast[0] = (await ask(`${way}?h=1&level=80`)).forecast[0];
   } catch (error) {
@@ -50,7 +56,7 @@ async function refresh() {
   const mine = ++turn;
   clearTimeout(timer);
   try {
-    if (chosen === null) await listNames(null);
+    if (chosen === null || (await ask("v1/series?limit=1")).count !== count) await listNames(null);
     part("entry").hidden = true;
     part("choice").hidden = part("figure").hidden = chosen === null;
     if (chosen === null) {
@@ -79,15 +85,16 @@ function askForToken() {
 
 function show(about, ahead) {
   part("name").textContent = about.series;
-  const first = ahead.forecast[0];
-  say(`${ahead.model}: ${ahead.target} ${text(about.recent.at(-1)?.value)} at ${about.last}, ` +
-      `${text(first.value)} expected at ${first.time}`);
+  const newest = `${text(about.recent.at(-1)?.value)} at ${about.last}`;
+  const first = ahead?.forecast[0];
+  say(first ? `${ahead.model}: ${ahead.target} ${newest}, ${text(first.value)} expected at ${first.time}`
+    : `${newest}; a forecast needs what is known ahead: POST it to ${place(about.series)}/forecast.`);
   const drift = about.drift;
   part("drift").textContent = drift.observed
     ? `Mean absolute one-step error of late: ${text(drift.model)}, naive forecast ${text(drift.naive)}` +
       (drift.worse ? ". The model has become worse than naive: fit it again." : ".")
     : "Nothing was observed since the series went live.";
-  redraw = () => draw(about.recent.slice(-SHOWN), ahead.forecast);
+  redraw = () => draw(about.recent.slice(-SHOWN), ahead?.forecast ?? []);
   redraw();
   document.documentElement.dataset.drawn = "yes";
 }
@@ -132,7 +139,7 @@ function draw(recent, ahead) {
   }
   curve(svg, "before", recent.map((row, i) => [i, row.forecast]), x, y);
   curve(svg, "observed", recent.map((row, i) => [i, row.value]), x, y);
-  curve(svg, "forecast", [...edge, ...ahead.map((step, i) => [from + i, step.value])], x, y);
+  if (ahead.length) curve(svg, "forecast", [...edge, ...ahead.map((step, i) => [from + i, step.value])], x, y);
   ahead.forEach((step, i) => {
     if (step.value !== null) make(svg, "circle", { class: "dot", r: 3, cx: x(from + i), cy: y(step.value) });
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from gatecast.edge.serve.settings import LimitError
 from gatecast.edge.text import plain
 from gatecast.errors import ConflictError, GatecastError
 
+KIND = re.compile(r"\[|^(float|int|str|constrained-\w+)$")
+"""Where pydantic says which of several kinds of value it tried."""
+DESCRIBED = "/openapi.json describes every request"
 CONFLICT, UNUSABLE = 409, 422
 STATUSES = {
     400: "The request is not one that this server reads.",
@@ -42,5 +46,11 @@ def answer_to(error: GatecastError) -> Response:
 
 def invalid(errors: list[Any]) -> str:
     """What is wrong with a request, by field, from pydantic's list."""
-    told = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in errors]
-    return "; ".join(told[:3]) + (f"; and {len(told) - 3} more" if len(told) > 3 else "")
+    if any(each["type"] == "model_attributes_type" for each in errors):
+        return "the body is not read as JSON: send an object, with Content-Type: application/json"
+    told: dict[str, list[str]] = {}
+    for each in errors:
+        place = ".".join(str(part) for part in each["loc"][1:] if not KIND.search(str(part))) or str(each["loc"][0])
+        told.setdefault(place, []).append(each["msg"])
+    lines = [f"{place}: {' or '.join(dict.fromkeys(messages))}" for place, messages in told.items()]
+    return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")

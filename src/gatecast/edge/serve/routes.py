@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
@@ -13,12 +13,15 @@ from gatecast.edge.serve import schemas
 from gatecast.edge.serve.live import Live
 from gatecast.edge.serve.rows import number
 from gatecast.edge.serve.settings import Limits
+from gatecast.forecast.streams.core import Columns
 
 LISTED = 1_000
 """Names on one page of the list, at most."""
 Name = Annotated[str, Path(description="The series' name, percent-encoded, slashes too (%2F).", examples=["IBM"])]
 HORIZON = Query(ge=1, description="Steps to forecast; as many as the model was fitted for.", examples=[3])
 LEVEL = Query(description="Intervals of so many per cent (repeatable).", examples=[[80]])
+
+A = TypeVar("A", bound=schemas.Ask)
 
 router = APIRouter(prefix="/v1")
 
@@ -28,7 +31,7 @@ def forecast_once(request: Request, ask: schemas.AskOnce) -> schemas.Forecast:
     """Forecast what follows `history`; nothing is kept."""
     live = _live(request)
     live.limits.check("rows", len(ask.history) + len(ask.ahead))
-    return _forecast(live, None, *live.forecast_once(ask.history, _sized(live.limits, ask)))
+    return _forecast(live, None, *live.forecast_once(_sized(live.limits, ask)))
 
 
 @router.get("/series", summary="List the live series")
@@ -40,7 +43,7 @@ def list_series(
     """Names in order, a page at a time."""
     live = _live(request)
     count, names, following = live.names(after, limit)
-    return schemas.Listing(model=live.model.name, target=live.target, count=count, series=names, next=following)
+    return schemas.Listing(model=live.model.name, target=live.reader.target, count=count, series=names, next=following)
 
 
 @router.post("/series/{id}/observe", summary="Take in rows of a series")
@@ -52,13 +55,13 @@ def observe(request: Request, id: Name, rows: schemas.Rows) -> schemas.Taken:
     """
     live, name = _live(request), _decoded(id)
     live.limits.check("rows", len(rows.rows))
-    created, seen = live.observe(name, rows.rows)
+    created, times, seen = live.observe(name, rows)
     request.app.state.metrics.took(each.outcome for each in seen)
     told = [
-        schemas.Observed(time=row.time, outcome=each.outcome, forecast=each.forecast, naive=each.naive)
-        for row, each in zip(rows.rows, seen, strict=True)
+        schemas.Observed(time=_time(time), outcome=each.outcome, forecast=each.forecast, naive=each.naive)
+        for time, each in zip(times, seen, strict=True)
     ]
-    return schemas.Taken(series=name, created=created, last=rows.rows[-1].time, rows=told)
+    return schemas.Taken(series=name, created=created, last=_time(times[-1]), rows=told)
 
 
 @router.get("/series/{id}/forecast", summary="Forecast a series")
@@ -118,7 +121,10 @@ def ready(request: Request) -> schemas.State:
     return schemas.State(status="ok")
 
 
-@about.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+measures = APIRouter()
+
+
+@measures.get("/metrics", summary="Counters for Prometheus", response_class=Response)
 def measured(request: Request) -> Response:
     """Requests, seconds, rows and series in Prometheus' text format."""
     return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4")
@@ -137,16 +143,15 @@ def _decoded(id: str) -> str:
         raise HTTPException(404, "the name in the address is not UTF-8") from cause
 
 
-def _sized(limits: Limits, ask: schemas.Ask) -> schemas.Ask:
+def _sized(limits: Limits, ask: A) -> A:
     """The question, if it asks for no more than it may."""
     limits.check("horizon", ask.h or 1)
     limits.check("levels", len(ask.level))
     return ask
 
 
-def _forecast(live: Live, name: str | None, last: Any, frame: Any) -> schemas.Forecast:
-    """The answer that a frame of forecasts is."""
-    columns = {column: frame[column].to_numpy() for column in frame.columns}
+def _forecast(live: Live, name: str | None, last: Any, columns: Columns) -> schemas.Forecast:
+    """The answer that columns of forecasts are."""
     model = live.model.name
     levels = [column.removeprefix(f"{model}-lo-") for column in columns if column.startswith(f"{model}-lo-")]
     steps = [
@@ -162,9 +167,9 @@ def _forecast(live: Live, name: str | None, last: Any, frame: Any) -> schemas.Fo
                 for level in levels
             ],
         )
-        for at in range(len(frame))
+        for at in range(len(columns["ds"]))
     ]
-    return schemas.Forecast(series=name, model=model, target=live.target, last=_time(last), forecast=steps)
+    return schemas.Forecast(series=name, model=model, target=live.reader.target, last=_time(last), forecast=steps)
 
 
 def _time(time: Any) -> str | int:

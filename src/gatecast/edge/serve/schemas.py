@@ -10,6 +10,8 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e30, le=1
 """A value that goes in: no text, no NaN and no infinity."""
 Time = Annotated[str, Field(max_length=40)] | Annotated[int, Field(strict=True)]
 """ISO 8601, or a whole number where time is a counter."""
+Facts = dict[str, Number | Annotated[str, Field(max_length=200)] | None]
+"""Facts of a series by name: numbers or words."""
 Steps = Annotated[int, Field(ge=1, description="Steps to forecast; as many as the model was fitted for.")]
 Level = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 
@@ -33,10 +35,12 @@ class Row(BaseModel):
 
 
 class Rows(BaseModel):
-    """Rows of one series, the newest last; of a new series as many as one forecast needs."""
+    """Rows of one series, the newest last; of a new series as many as one forecast needs, with its facts that never
+    change (`static`) where the model reads such facts."""
 
     model_config = example(rows=[ROW])
     rows: Annotated[list[Row], Field(min_length=1)]
+    static: Facts = {}
 
 
 class Ask(BaseModel):
@@ -49,10 +53,11 @@ class Ask(BaseModel):
 
 
 class AskOnce(Ask):
-    """A forecast of rows that come with the question."""
+    """A forecast of rows that come with the question; `static` as in `Rows`."""
 
     model_config = example(history=[{"time": "2013-03-01", "value": 203.0}, ROW], h=3, level=[80])
     history: Annotated[list[Row], Field(min_length=1)]
+    static: Facts = {}
 
 
 class Observed(BaseModel):

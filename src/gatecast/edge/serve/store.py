@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from gatecast.errors import ModelFileError, SpecError
 
 FORMAT = 1
+KINDS = ("begin", "observe", "forecast", "forget")
+"""The changes of a stream."""
 APPLICATION = 0x67617465
 """Marks the file as ours: "gate"."""
 SHOWN = 300
@@ -70,55 +72,53 @@ class Store:
 
     def __init__(self, path: Path | None, digest: str) -> None:
         self.lock = Lock()
-        self.name = ":memory:" if path is None else str(path)
+        self.name = ":memory:" if path is None else str(path.absolute())
         try:
             if path is not None:
                 path.touch(mode=0o600)
             self.connection = sqlite3.connect(self.name, timeout=0, isolation_level=None, check_same_thread=False)
             self._open(digest)
         except (sqlite3.Error, OSError) as cause:
-            hint = "name a file that you may write to, and that no other server holds"
+            hint = "name a whole file that you may write to, and that no other server holds"
             raise SpecError(f"the state in '{self.name}' cannot be used: {cause}", hint) from cause
+
+    def is_new(self) -> bool:
+        """Whether nothing was ever kept here."""
+        return not any(self._one(f"SELECT count(*) FROM {table}")[0] for table in ("snapshot", "calls", "series"))
+
+    def begin(self, snapshot: bytes, past: dict[str, list[Shown]]) -> None:
+        """The first snapshot, and rows of its series to be shown."""
+        with self.lock, self._transaction():
+            self._put(snapshot)
+            for name, rows in past.items():
+                self._show(name, rows)
 
     def write(self, calls: Sequence[Call]) -> None:
         """Put calls on the disk, all or none; raises sqlite3.Error where that fails."""
         with self.lock, self._transaction():
-            run = self.connection.execute
-            for call in calls:
-                run("INSERT INTO calls (kind, content) VALUES (?, ?)", (call.kind, json.dumps(call.content)))
-                if call.kind == "forget":
-                    run("DELETE FROM series WHERE name = ?", (call.series,))
-                    run("DELETE FROM shown WHERE series = ?", (call.series,))
-                    continue
-                run(
-                    "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT (name) "
-                    "DO UPDATE SET rows = rows + excluded.rows, latest = excluded.latest",
-                    (call.series, len(call.rows), call.latest),
-                )
-                rows = ((call.series, *row) for row in call.rows[-SHOWN:])
-                self.connection.executemany("INSERT OR REPLACE INTO shown VALUES (?, ?, ?, ?, ?)", rows)
-                run(
-                    "DELETE FROM shown WHERE series = ?1 AND at <= "
-                    "(SELECT at FROM shown WHERE series = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)",
-                    (call.series, SHOWN),
-                )
+            self._add(calls)
 
-    def replace(self, snapshot: bytes) -> None:
-        """Put a snapshot in the place of the one before and of every call."""
+    def replace(self, snapshot: bytes, calls: Sequence[Call]) -> None:
+        """Put a snapshot, in which these calls are taken in, in the place of the one before and of every call."""
         with self.lock, self._transaction():
-            self.connection.execute("INSERT OR REPLACE INTO snapshot VALUES (0, ?)", (snapshot,))
-            self.connection.execute("DELETE FROM calls")
+            self._add(calls)
+            self._put(snapshot)
 
-    def snapshot(self) -> bytes | None:
-        """The stream as it was; None in a new file."""
+    def snapshot(self) -> bytes:
+        """The stream as it was."""
         row = self._one("SELECT content FROM snapshot")
-        return row[0] if row else None
+        if row is None:
+            raise ValueError("there is no snapshot")
+        return bytes(row[0])
 
     def calls(self) -> list[tuple[str, Any]]:
-        """What came after the snapshot, in order: kinds and arguments."""
+        """What came after the snapshot, in order: kinds and arguments; ValueError where one is missing or unknown."""
         with self.lock:
-            found = self.connection.execute("SELECT kind, content FROM calls ORDER BY number").fetchall()
-        return [(kind, json.loads(content)) for kind, content in found]
+            found = self.connection.execute("SELECT number, kind, content FROM calls ORDER BY number").fetchall()
+        stray = next((n for n, (number, kind, _) in enumerate(found, 1) if number != n or kind not in KINDS), None)
+        if stray is not None:
+            raise ValueError(f"call {stray} is missing, or unknown")
+        return [(kind, json.loads(content)) for _, kind, content in found]
 
     def shown(self, series: str) -> list[Shown]:
         """The newest rows of a series, in order of time."""
@@ -136,6 +136,34 @@ class Store:
         """Let go of the file."""
         with self.lock:
             self.connection.close()
+
+    def _add(self, calls: Sequence[Call]) -> None:
+        run = self.connection.execute
+        for call in calls:
+            run("INSERT INTO calls (kind, content) VALUES (?, ?)", (call.kind, json.dumps(call.content)))
+            if call.kind == "forget":
+                run("DELETE FROM series WHERE name = ?", (call.series,))
+                run("DELETE FROM shown WHERE series = ?", (call.series,))
+                continue
+            run(
+                "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT (name) "
+                "DO UPDATE SET rows = rows + excluded.rows, latest = excluded.latest",
+                (call.series, len(call.rows), call.latest),
+            )
+            self._show(call.series, call.rows[-SHOWN:])
+            run(
+                "DELETE FROM shown WHERE series = ?1 AND at <= "
+                "(SELECT at FROM shown WHERE series = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)",
+                (call.series, SHOWN),
+            )
+
+    def _show(self, series: str, rows: Sequence[Shown]) -> None:
+        values = ((series, *row) for row in rows)
+        self.connection.executemany("INSERT OR REPLACE INTO shown VALUES (?, ?, ?, ?, ?)", values)
+
+    def _put(self, snapshot: bytes) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO snapshot VALUES (0, ?)", (snapshot,))
+        self.connection.execute("DELETE FROM calls")
 
     def _one(self, query: str, *values: Any) -> Any:
         with self.lock:
@@ -160,7 +188,7 @@ class Store:
                 run(f"PRAGMA application_id={APPLICATION}")
                 run(f"PRAGMA user_version={FORMAT}")
                 run("INSERT INTO facts VALUES ('model', ?)", (digest,))
-        known = run("SELECT value FROM facts WHERE name = 'model'").fetchone()[0]
+        (known,) = run("SELECT value FROM facts WHERE name = 'model'").fetchone() or ("nothing",)
         if known != digest:
             raise ModelFileError(
                 f"the state in '{self.name}' belongs to another model: its sha256 begins with {known[:12]}, not "

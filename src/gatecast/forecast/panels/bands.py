@@ -52,7 +52,7 @@ class Scores:
     ) -> Float64[np.ndarray, "P S K"]:
         """The calibrated bound of every probability, in rising order of them."""
         width = spread(paths, scale)
-        found = [between(paths, p) + width * self._moved(p) for p in sorted(probabilities)]
+        found = [between(paths, p) + width * self.moved(p) for p in sorted(probabilities)]
         return np.maximum.accumulate(np.array(found).reshape(len(found), *width.shape), axis=0)
 
     def told(self) -> str:
@@ -62,7 +62,7 @@ class Scores:
             return f"intervals: the networks' own quantiles; {count} held-back errors are too few to calibrate them"
         return f"intervals: own quantiles, calibrated on {count} held-back errors"
 
-    def _moved(self, p: float) -> Float64[np.ndarray, "K"]:
+    def moved(self, p: float) -> Float64[np.ndarray, "K"]:
         """By how many spreads the own quantile of every step is moved; 0 with too few scores."""
         if np.isfinite(self.values[..., 0]).sum() < FEWEST:
             return np.zeros(self.values.shape[1])

@@ -278,6 +278,11 @@ class GlobalMethod:
         return nw.from_dict(columns, backend=backend).to_native()
 
 
+def ahead_of(model: M, data: Any, futr_df: Any, static_df: Any) -> M:
+    """The same model over all that `predict` with these arguments reads for its whole horizon."""
+    return model._onto(model._asked(data, futr_df, static_df, model.h)[0])
+
+
 class Share(NamedTuple):
     """A model's share of a backtest: the origins that it learns once for, the first of them."""
 

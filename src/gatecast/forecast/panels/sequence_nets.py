@@ -163,7 +163,7 @@ def quantiles(nets: Sequence[SequenceNet], sequences: Sequences, series: Places,
     return np.concatenate(found, axis=1)
 
 
-def said(nets: Sequence[SequenceNet], tops: list[Float32[Tensor, "n H"]], sequences: Sequences, rows: Places) -> Paths:
+def said(nets: Sequence[SequenceNet], tops: list[Float32[Tensor, "n _"]], sequences: Sequences, rows: Places) -> Paths:
     """What networks in these states say after these flat rows."""
     device = device_of(nets[0])
     x, ahead = sequences.take(rows).to(device), sequences.ahead(rows).to(device)

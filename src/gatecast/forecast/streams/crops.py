@@ -97,9 +97,9 @@ class Draws(_Read):
         super().push(at, times, rows)
 
     def next(self, at: Places) -> Float64[np.ndarray, "n"]:
-        """The mean of the networks' locations, without a draw; NaN where columns are known ahead."""
+        """The mean of the networks' locations, without a draw; where columns are known ahead, as of the others."""
         if self._own["ahead"].shape[2]:
-            return np.full(len(at), np.nan)
+            return super().next(at)
         return self._twin(at, self._own["ahead"][at]).expected(self._ranges(at))
 
     def _parts(self) -> dict[str, Kept]:

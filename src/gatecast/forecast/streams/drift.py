@@ -3,9 +3,10 @@
 With d the absolute error of the model minus that of the naive forecast, the chart follows the exponentially weighted
 mean of d with weight lambda = 0.02 (the plain mean until it remembers 50 values) and flags it above
 3.5 sigma sqrt(lambda / (2 - lambda)), sigma being the weighted standard deviation of d, from 50 values on. The flag
-goes when the model does better again. Source: Roberts (1959), "Control chart tests based on geometric moving averages";
-Lucas & Saccucci (1990) for its limits; d as in Diebold & Mariano (1995). Deviation: sigma is estimated along the way,
-and neighbouring d may be alike, so the rate of false alarms is measured (`tests/laws/test_drift.py`), not promised.
+goes when the model does better again. A mean below a millionth of the values' size is rounding, and not flagged.
+Source: Roberts (1959), "Control chart tests based on geometric moving averages"; Lucas & Saccucci (1990) for its
+limits; d as in Diebold & Mariano (1995). Deviation: sigma is estimated along the way, and neighbouring d may be alike,
+so the rate of false alarms is measured (`tests/test_streams.py`), not promised.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from gatecast.forecast.streams.core import Kept, Places
 
 LAMBDA = 0.02
 LIMIT = 3.5
+ROUNDING = 1e-6
+"""Of the values' size: an error that is none."""
 FEWEST = 50
 """Values that are observed before anything is flagged."""
 Values = Float64[np.ndarray, "n"]
-NAMES = ("count", "model", "naive", "gap", "square")
+NAMES = ("count", "model", "size", "naive", "gap", "square")
 
 
 class Drift:
     """Of S series; two naive forecasts, the last value and that of a season before, the better of which counts."""
 
     def __init__(self) -> None:
-        self.kept: Kept = {name: np.zeros((0, 2) if name in NAMES[2:] else 0) for name in NAMES}
+        self.kept: Kept = {name: np.zeros((0, 2) if name in NAMES[3:] else 0) for name in NAMES}
 
     def begin(self, series: int) -> None:
         """Series of which nothing is known."""
@@ -46,7 +49,8 @@ class Drift:
         self.kept["count"][at] += 1
         weight = np.maximum(LAMBDA, 1 / self.kept["count"][at])
         gap = own[:, None] - other
-        for name, value in (("model", own), ("naive", other), ("gap", gap), ("square", gap**2)):
+        found = (("model", own), ("size", np.abs(truth)), ("naive", other), ("gap", gap), ("square", gap**2))
+        for name, value in found:
             old = self.kept[name][at]
             self.kept[name][at] = old + (value - old) * (weight if old.ndim == 1 else weight[:, None])
 
@@ -67,4 +71,4 @@ class Drift:
         gap, square = (self.kept[name][at, which] for name in ("gap", "square"))
         sigma = np.sqrt(np.maximum(square - gap**2, 0.0))
         limit = LIMIT * sigma * np.sqrt(LAMBDA / (2 - LAMBDA))
-        return (self.kept["count"][at] >= FEWEST) & (gap > limit)
+        return (self.kept["count"][at] >= FEWEST) & (gap > np.maximum(limit, ROUNDING * self.kept["size"][at]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -41,4 +42,5 @@ def empty_stream(model: Any) -> Stream:
         model.fitted()
         if model.device != "cpu":
             raise SpecError(f"streams run on the CPU, and the model is on {model.device}", 'call model.to("cpu") first')
-    return Stream(model, CORES[type(model)](model))
+    own = copy.copy(model)  # what a later fit of the model learns is not the stream's
+    return Stream(own, CORES[type(own)](own))

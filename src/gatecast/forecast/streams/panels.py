@@ -38,7 +38,7 @@ class PanelCore(Core):
     def __init__(self, model: GlobalMethod, depth: int, log: bool) -> None:
         given = model.fitted()
         self.model, self.name, self._log = model, model.name, log
-        self.columns, self.calendar, self.times = given.panel.columns, given.panel.calendar, given.panel.times[:0]
+        self.columns, self.calendar, self.times = given.panel.columns, given.panel.calendar, given.panel.times[:1]
         self.names = (model.covariates.id or "unique_id", model.covariates.date or "ds")
         nothing = np.full(len(self.columns), np.nan)
         empty = {"row": nothing, "time": np.array(0, dtype=np.int64)}
@@ -49,6 +49,7 @@ class PanelCore(Core):
             "ahead": np.zeros((0, model.h, given.known)),
             "paths": np.zeros((0, model.h, len(QUANTILES))),
             "ready": np.zeros(0, dtype=bool),
+            "first": np.zeros(0),
         }
 
     def read(self, history: Any, static_df: Any = None) -> Given:
@@ -63,7 +64,7 @@ class PanelCore(Core):
         self._rows.begin({"row": panel.values, "time": panel.times.astype(np.int64)}, panel.indptr)
         self._totals.begin(given)
         new: Kept = {name: np.zeros((series, *old.shape[1:]), old.dtype) for name, old in self._own.items()}
-        new["static"] = given.static
+        new["static"], new["first"] = given.static, np.full(series, np.nan)
         for name, old in self._own.items():
             self._own[name] = np.concatenate([old, new[name]])
         self._ids += panel.ids
@@ -85,12 +86,14 @@ class PanelCore(Core):
         before, earlier = (self._rows.newest("row", at, back)[:, 0, 0] for back in (1, self.calendar.season))
         self._totals.add(at, rows, before, earlier)
         self._rows.write(at, {"row": rows, "time": times.astype(np.int64)})
+        self._own["first"][at] = np.nan
         self._stale(at)
 
     def next(self, at: Places) -> Float64[np.ndarray, "n"]:
-        """The median of the first step; where columns are known ahead, that of the last forecast, if there is one."""
+        """The median of the first step; where columns are known ahead, what the latest forecast since the newest row
+        said, if there is one."""
         if self._own["ahead"].shape[2]:
-            return np.where(self._own["ready"][at], self._own["paths"][at, 0, MEDIAN], np.nan)
+            return self._own["first"][at]
         return self._said(at, self._own["ahead"][at])[:, 0, MEDIAN]
 
     def forecast(self, at: Places, h: int | None, wanted: dict[str, float], futr_df: Any) -> Columns:
@@ -106,6 +109,7 @@ class PanelCore(Core):
         unknown = np.full((len(at), *self._own["ahead"].shape[1:]), np.nan)
         ahead = self.model.covariates.ahead(Given(rows, unknown, self._own["static"][at]), futr_df, h).ahead
         paths, places = self._said(at, ahead), From(ids, ends, self._totals.error(at))
+        self._own["first"][at] = paths[:, 0, MEDIAN]
         shown = np.tile(np.arange(self.model.h) < h, len(at))
         return {name: column[shown] for name, column in self.model.columns_of(paths, places, wanted).items()}
 

@@ -35,7 +35,9 @@ class Recent:
     """Rows as they came, and the target as last known, of S series on one calendar."""
 
     def __init__(self, calendar: Calendar, times: Times, columns: int) -> None:
-        self.calendar, self.like, self.ids = calendar, times[:0], list[str]()
+        self.calendar, self.ids = calendar, list[str]()
+        self.like = calendar.future(times[0], 2)
+        """Times by which others are read: two in a row are both midnights where rows are days, not hours."""
         nothing = np.full(columns, np.nan)
         empty = {"time": np.array(NEVER), "row": nothing, "filled": np.array(np.nan)}
         self._ring = Ring(max(RECENT, calendar.season), empty)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
 from gatecast.data.frames import long_columns
-from gatecast.data.panel import Panel, as_time
+from gatecast.data.panel import Panel, as_time, time_text
 from gatecast.errors import DataError, ForecastError, did_you_mean
 from gatecast.forecast.panels.bands import probabilities
+from gatecast.forecast.panels.method import counted
 from gatecast.forecast.streams.core import Columns, Core, Kept, Places
 from gatecast.forecast.streams.drift import Drift
 from gatecast.forecast.streams.recent import Arrival, Recent
 
+Name = str | int
 Row = float | int | None | Mapping[str, Any] | Sequence[Any] | np.ndarray
-Numbers = Sequence[float | int] | float | int
+Numbers = Sequence[float | int] | float | int | np.number
+
+
+LARGEST = 1e100
+"""A value whose square is a number."""
 
 
 class Observed(NamedTuple):
@@ -66,7 +72,7 @@ class Stream:
         """What a row holds, the target first."""
         return self._core.columns
 
-    def last(self, series: str) -> Any:
+    def last(self, series: Name) -> Any:
         """The newest time of a series."""
         return self._recent.last(self._place(series))
 
@@ -87,14 +93,14 @@ class Stream:
         self._places |= {name: len(self._places) + s for s, name in enumerate(panel.ids)}
         return self
 
-    def forget(self, series: str) -> None:
+    def forget(self, series: Name) -> None:
         """Drop a series."""
         place = self._place(series)
         for each in (self._core, self._recent, self._drift):
             each.forget(place)
-        self._places = {name: at for at, name in enumerate(each for each in self._places if each != series)}
+        self._places = {name: at for at, name in enumerate(each for each in self._places if each != str(series))}
 
-    def observe(self, row: Row, *, series: str | None = None, time: Any = None) -> Observed:
+    def observe(self, row: Row, *, series: Name | None = None, time: Any = None) -> Observed:
         """Take in one row: a number (the target), numbers in the model's order of columns, or a mapping by column.
 
         NaN, None and a column that is left out are missing values. `series` may be left out where one is live, `time`
@@ -126,9 +132,9 @@ class Stream:
 
     def forecast(
         self,
-        h: int | None = None,
+        h: SupportsIndex | None = None,
         *,
-        series: str | Iterable[str] | None = None,
+        series: Name | Iterable[Name] | None = None,
         level: Numbers = (),
         quantiles: Numbers = (),
         futr_df: Any = None,
@@ -144,20 +150,21 @@ class Stream:
 
     def ahead(
         self,
-        h: int | None = None,
-        series: str | Iterable[str] | None = None,
+        h: SupportsIndex | None = None,
+        series: Name | Iterable[Name] | None = None,
         wanted: tuple[Numbers, Numbers] = ((), ()),
         futr_df: Any = None,
     ) -> Columns:
         """The columns of `forecast` as plain arrays; `wanted`: levels and quantiles."""
-        if h is not None and h < 1:
-            raise ForecastError(f"{h} steps asked for, expected at least 1")
         at = self._at(series)
         if not len(at):
-            raise ForecastError("no series is live", "call begin(history) first")
-        return self._core.forecast(at, h, probabilities(*map(_numbers, wanted)), futr_df)
+            hint = "call begin(history) first" if series is None else "name at least one"
+            raise ForecastError("no series is live" if series is None else "no series is named", hint)
+        return self._core.forecast(
+            at, None if h is None else counted("h", h), probabilities(*map(_numbers, wanted)), futr_df
+        )
 
-    def drift(self, series: str | Iterable[str] | None = None) -> pd.DataFrame:
+    def drift(self, series: Name | Iterable[Name] | None = None) -> pd.DataFrame:
         """How the model does of late: a row `unique_id, observed, model, naive, ratio, worse` for every series.
 
         `observed`: values that were compared with their one-step forecasts; `model`, `naive`: running mean absolute
@@ -170,22 +177,30 @@ class Stream:
 
     def kept(self) -> Kept:
         """Everything that is known of the live series, as named arrays."""
-        parts = {"recent": self._recent.kept, "drift": self._drift.kept, "core": self._core.kept()}
+        parts = self._parts()
         return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def put(self, kept: Kept, ids: tuple[str, ...]) -> Stream:
         """Take back what `kept` gave; KeyError or ValueError where it does not fit the model."""
-        own = {part: _part(kept, part) for part in ("recent", "drift", "core")}
+        if kept.keys() != self.kept().keys() or len(set(ids)) < len(ids):
+            raise ValueError(f"{sorted(kept)} of series {ids[:10]}, expected {sorted(self.kept())}, every series once")
+        own = {part: _part(kept, part) for part in self._parts()}
         refill(self._recent.kept, own["recent"], len(ids))
         refill(self._drift.kept, own["drift"], len(ids))
         self._core.put(own["core"], ids)
+        if (self._recent.kept["count"] < 1).any() or not np.isfinite(self._drift.kept["count"]).all():
+            raise ValueError("a series without rows, or errors without number")
         self._recent.ids = list(ids)
         self._places = {name: at for at, name in enumerate(ids)}
         return self
 
+    def _parts(self) -> dict[str, Kept]:
+        return {"recent": self._recent.kept, "drift": self._drift.kept, "core": self._core.kept()}
+
     # -- taking rows in -----------------------------------------------------------------------------------------------
 
-    def _place(self, series: str | None) -> int:
+    def _place(self, series: Name | None) -> int:
+        series = None if series is None else str(series)
         if series is None and len(self._places) == 1:
             return 0
         if series is None:
@@ -194,12 +209,11 @@ class Stream:
             raise DataError(f"no series '{series}' is live", did_you_mean(series, self.ids[:20]))
         return self._places[series]
 
-    def _at(self, series: str | Iterable[str] | None) -> Places:
+    def _at(self, series: Name | Iterable[Name] | None) -> Places:
         if series is None:
             return np.arange(len(self._places))
-        return np.array(
-            [self._place(name) for name in ([series] if isinstance(series, str) else series)], dtype=np.int64
-        )
+        named = series if isinstance(series, Iterable) and not isinstance(series, str) else [series]
+        return np.array([self._place(name) for name in named], dtype=np.int64)
 
     def _values(self, row: Row) -> Float64[np.ndarray, "C"]:
         """One row in the model's order of columns."""
@@ -209,13 +223,13 @@ class Stream:
             if stray is not None:
                 raise DataError(f"the model reads no column '{stray}'", did_you_mean(str(stray), columns))
             row = [row.get(name) for name in columns]
-        several = isinstance(row, Sequence | np.ndarray) and not isinstance(row, str)
+        several = isinstance(row, Sequence | np.ndarray) and not isinstance(row, str) and np.ndim(row) > 0
         given: list[Any] = [*np.asarray(row, dtype=object)] if several else [row, *[None] * (len(columns) - 1)]
         if len(given) != len(columns):
             raise DataError(f"a row of {len(given)} numbers", f"expected {len(columns)}: {', '.join(columns)}")
         try:
             return np.array([np.nan if each is None else float(each) for each in given])
-        except (TypeError, ValueError) as cause:
+        except (TypeError, ValueError, OverflowError) as cause:
             raise DataError(f"{row!r} is not a row of numbers", "send numbers, or None where one is missing") from cause
 
     def _take(self, arrivals: list[Arrival]) -> list[Observed]:
@@ -223,8 +237,13 @@ class Stream:
         waiting = self._recent.new(arrivals)
         if waiting:
             rows = np.stack([arrivals[i].values for i in waiting])
-            if np.isinf(rows).any():
-                raise DataError("a row holds an infinite number", "send numbers, or None where one is missing")
+            for row, column in np.argwhere(np.abs(rows) > LARGEST):
+                arrival, name = arrivals[waiting[row]], self.columns[column]
+                raise DataError(
+                    f"series '{self._recent.ids[arrival.place]}' at {time_text(arrival.time)}: {name} is "
+                    f"{rows[row, column]:g}, expected a number of at most {LARGEST:g}",
+                    "send numbers, or None where one is missing",
+                )
             self._core.check(rows)
         found = [Observed(self._recent.ids[each.place], each.time, "known", np.nan, np.nan) for each in arrivals]
         while waiting:
@@ -277,4 +296,4 @@ def _part(kept: Kept, part: str) -> Kept:
 
 
 def _numbers(given: Numbers) -> tuple[float, ...]:
-    return tuple(map(float, [given] if isinstance(given, int | float) else given))
+    return tuple(map(float, [given] if isinstance(given, int | float | np.number) else given))

@@ -29,7 +29,7 @@ class Windows(Core):
     def __init__(self, model: Forecaster) -> None:
         history = model.history_
         self.model, self.name, self.columns = model, model.name, history.columns
-        self.calendar, self.times, self._rolling = history.calendar, history.times[:0], model.rolling()
+        self.calendar, self.times, self._rolling = history.calendar, history.times[:1], model.rolling()
         self._ids: list[str] = []
         self._kept: Kept = {
             "rows": np.zeros((0, self._rolling.need, len(self.columns))),
