@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,8 @@ def _given(panel: Panel, h: int, space: Space, told: dict[str, Any]) -> Given:
 def _search(case: Case, folds: tuple[Span, ...], budget: Budget, storage: Any, watch: Tick) -> tuple[Tried, ...]:
     """Rounds of trials until there are enough of them, those of an earlier run included."""
     optuna = import_extra("optuna", "tune")
-    name = hashlib.sha256(f"{case.key()} {budget.folds} {budget.windows} {budget.seed}".encode()).hexdigest()[:16]
+    facts = f"{case.key()} {budget.folds} {budget.windows} {budget.seed} {version('gatecast')}"
+    name = hashlib.sha256(facts.encode()).hexdigest()[:16]
     rule = optuna.pruners.MedianPruner(n_startup_trials=ROUND, n_warmup_steps=0)
     study = optuna.create_study(storage=storage, study_name=name, pruner=rule, load_if_exists=True)
     for trial in study.trials:
