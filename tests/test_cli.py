@@ -431,5 +431,9 @@ def test_a_backtest_and_a_run_of_many_series(tmp_path, capsys, monkeypatch):
     assert main(["run", "panel.csv", *options, "--test-from", "10%"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("3 series, 1 origin, 6 steps") and "95 % holds" in out and "drift: no comparison" in out
+    assert main(["backtest", "panel.csv", *options, "--h", "3", "--no-refit", "--model", "sequence:gru:4"]) == 0
+    assert "Gatecast-sequence  " in capsys.readouterr().out
+    assert main(["backtest", "panel.csv", *options, "--model", "gru:4"]) == 2
+    assert "take --model sequence" in capsys.readouterr().err
     assert main(["backtest", "panel.csv", *options, "--by", "year"]) == 2
     assert "kind of cut-off" in capsys.readouterr().err

@@ -266,6 +266,9 @@ def test_what_a_large_fit_cannot_do_is_refused(walks_on_disk, tmp_path, capsys):
         fit_large(GlobalForecaster(2), walks_on_disk, steps=1, batch=0)
     assert main(["fit-large", "x", "--h", "2", "--steps", "3", "-o", "m.gatecast", "--resume"]) == 2
     assert "add --checkpoint DIR" in capsys.readouterr().err
+    folder = str(tmp_path / "walks")
+    assert main(["fit-large", folder, "--h", "2", "--steps", "3", "-o", "m.gatecast", "--device", "cuda:99"]) == 2
+    assert "there is no device 'cuda:99'" in capsys.readouterr().err
 
 
 def curve(folder):

@@ -3,6 +3,7 @@
 import shutil
 import socket
 import sqlite3
+import sys
 from threading import Thread
 
 import numpy as np
@@ -247,6 +248,13 @@ def test_without_the_models_own_series_a_server_begins_empty(tmp_path):
     path = tmp_path / "state.sqlite"
     live(path, empty=True).close()
     assert live(path).names("", 10)[1] == []
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+def test_a_package_that_is_not_installed_names_the_command(package, capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["serve", str(tmp_path / "m.gatecast")]) == 2
+    assert "pip install 'gatecast[serve]'" in capsys.readouterr().err
 
 
 TOKEN = "0123456789abcdef"

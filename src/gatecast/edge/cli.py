@@ -257,6 +257,7 @@ def backtest(
     *,
     file: Annotated[str, typer.Argument(help="A CSV, .tsf or Parquet file, or a data set of `gatecast datasets`.")],
     source: Source,
+    model: Annotated[str, typer.Option(help="auto, sequence or sequence:lstm:32.", metavar="SPEC")] = "auto",
     h: Annotated[int | None, option("Steps to forecast; a season or so.", "--h", metavar="STEPS", least=1)] = None,
     windows: Annotated[int, typer.Option(help="Origins.", metavar="N", min=1)] = 1,
     step: Annotated[int | None, option("Rows from origin to origin; h.", metavar="ROWS", least=1)] = None,
@@ -287,7 +288,8 @@ def backtest(
     panel, _ = panel_jobs.open_panel(file, source, layout)
     settings = {"h": h or horizon_from(panel, None), "season": season, "device": device, **beside.columns}
     options = {"beside": names(rivals), "static_df": panel_jobs.frame_of(beside.static)}
-    job = panel_jobs.Job(panel, settings, Origins(windows, step, kind_of_cut(by)), not no_refit, options, engine)
+    judged = Origins(windows, step, kind_of_cut(by))
+    job = panel_jobs.Job(panel, settings, judged, not no_refit, options, engine, model)
     _judge_panel(job, output, session, resume)
 
 

@@ -24,6 +24,9 @@ def fit_large(
         option("Crops of every network in a step, over all processes; a multiple of their number.", least=1),
     ] = None,
     season: Annotated[int | None, option("Rows in a season, in place of the calendar's.", metavar="M", least=1)] = None,
+    device: Annotated[
+        str, typer.Option(help="Where to train: cpu, cuda, cuda:1 or mps; torchrun's take CUDA.", metavar="NAME")
+    ] = "cpu",
     seed: Annotated[int, typer.Option(help="Decides every random draw.", metavar="N", min=0)] = 0,
     checkpoint: Annotated[
         Path | None, option("Keep checkpoints here, in a folder that every process sees.", metavar="DIR")
@@ -53,7 +56,7 @@ def fit_large(
         if isinstance(store, Checkpoints) and us.leads and not resume:
             store.clear()
         us.wait()
-        model = GlobalForecaster(h, season=season)
+        model = GlobalForecaster(h, season=season, device=device)
         fit(model, folder, steps=steps, batch=batch, seed=seed, watch=watch, store=store)
         if us.leads:
             save(model, output)

@@ -36,7 +36,7 @@ FOLDS = "folds"
 
 
 class Job(NamedTuple):
-    """A backtest to run: `settings` of the model, `options`: rivals and facts, and where its tasks run."""
+    """A backtest to run: `settings` of the model, `options`: rivals and facts, where its tasks run, and which model."""
 
     panel: Panel
     settings: dict[str, Any]
@@ -44,6 +44,7 @@ class Job(NamedTuple):
     refit: bool = True
     options: Mapping[str, Any] = MappingProxyType({})
     engine: Engine = Engine()
+    model: str = AUTO
 
 
 class Asked(NamedTuple):
@@ -126,7 +127,8 @@ def run_backtest(job: Job, quiet: bool, folder: Path | None = None, resume: bool
 
     With `resume` those of a run that was cut are taken as they are.
     """
-    model, store = GlobalForecaster(**job.settings), Folds(folder / FOLDS) if folder else None
+    model = global_forecaster(job.model, Network(), job.settings)
+    store = Folds(folder / FOLDS) if folder else None
     if store and not resume:
         store.clear()
     with working(job.engine), counting(quiet) as tick:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,6 +31,10 @@ class Kept(Protocol):
 
     def write(self, key: str, tables: list[Columns]) -> None:
         """Keep `tables` under `key`."""
+
+
+RIVALS = ("statsforecast",)
+"""Packages whose models may be judged, where they are installed."""
 
 
 class Nowhere:
@@ -64,7 +68,14 @@ def data_key(given: Given) -> str:
 def part_key(model: tuple[str, int, dict[str, Any]], data: str, cuts: Sequence[Cut], wanted: dict[str, float]) -> str:
     """A digest of the model's kind, horizon and settings, its data, its origins, what is asked of it, and the versions
     that decide the bits."""
-    release = (version("gatecast"), torch.__version__, np.__version__, native.isa())
+    release = (version("gatecast"), torch.__version__, np.__version__, native.isa(), *map(_release, RIVALS))
     rows = [(cut.kept.tolist(), cut.judged.tolist()) for cut in cuts]
     facts = json.dumps([*model, data, rows, wanted, *release], default=asdict)
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def _release(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
