@@ -173,8 +173,13 @@ def test_a_table_comes_back_from_its_file_as_it_was(tmp_path):
         for name, column in table.items():
             assert column.dtype == other[name].dtype
             np.testing.assert_array_equal(column, other[name])
+    store.write("other", tables)
+    folder = tmp_path / "folds"
+    (folder / "k.fold").write_bytes((folder / "other.fold").read_bytes())
+    (folder / "other.fold").write_bytes(b"cut off")
+    assert store.read("k") is store.read("other") is None, "a file of another key, and a damaged one"
     store.clear()
-    assert not (tmp_path / "folds").exists()
+    assert not folder.exists()
 
 
 def test_the_key_of_a_fold_changes_with_everything_that_it_depends_on():
@@ -234,6 +239,7 @@ def test_a_backtest_that_was_cut_goes_on_from_its_finished_folds(counted, monkey
 
     monkeypatch.setattr(Folds, "write", write)
     assert main([*OPTIONS, "-o", "cut"]) == 130
+    assert main([*OPTIONS, "-o", "cut", "--engine", "spark"]) == 2
     assert len(list(Path("cut/folds").iterdir())) == 4
     monkeypatch.setattr(Folds, "write", real)
     counted.clear()

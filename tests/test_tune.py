@@ -10,10 +10,12 @@ import optuna
 import pandas as pd
 import pytest
 
+from gatecast.data.read import read
 from gatecast.data.synthetic import sine
 from gatecast.edge.cli import main
+from gatecast.edge.cli_tune import _span
 from gatecast.edge.save import load
-from gatecast.errors import SpecError
+from gatecast.errors import DataError, SpecError
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.judge import tuning
@@ -169,10 +171,46 @@ def test_spans_that_choose_end_before_the_test_and_the_test_at_the_end():
     assert ends == [[36, 38], [40, 42], [44, 46], [48, 50, 52, 54, 56, 58]]
 
 
+@pytest.mark.parametrize(("h", "start", "windows"), [(7, "10 rows", 2), (5, "10 rows", 2), (4, "9 rows", 3)])
+def test_the_test_is_whole_horizons_and_holds_every_row_that_was_named(h, start, windows):
+    assert _span(read(monthly(3, 5)), h, start) == (h, windows)
+    with pytest.raises(SpecError, match=f"is shorter than the horizon of {h}"):
+        _span(read(monthly(3, 5)), h, f"{h - 1} rows")
+
+
+@pytest.mark.parametrize("empty", [slice(48, 52), slice(56, 60)])
+def test_a_span_of_which_nothing_is_known_is_refused(empty):
+    frame = monthly(3, 5)
+    rows = frame.groupby("unique_id")["y"].transform("size") - frame.groupby("unique_id").cumcount()
+    gone = rows.between(60 - empty.stop + 1, 60 - empty.start)
+    with pytest.raises(DataError, match="no value is known in the 4 rows after one of the last"):
+        tune(frame.assign(y=frame["y"].where(~gone)), 4, BUDGET, space=Constants())
+
+
+def test_data_are_read_as_the_models_read_them():
+    frame = near(3.0)
+    wanted = tune(frame, 2, BUDGET, space=Constants())
+    other = frame.rename(columns={"unique_id": "shop", "ds": "week"})
+    found = tune(other, 2, BUDGET, space=Constants(), told={"id": "shop", "date": "week"})
+    assert [trial.error for trial in found.trials] == [trial.error for trial in wanted.trials]
+    with_a_gap = frame.assign(y=frame["y"].where(frame.index != 5))
+    assert np.isfinite(tune(with_a_gap, 2, BUDGET, space=Constants()).best.error)
+
+
+def test_a_budget_and_what_a_series_cannot_be_told_are_refused():
+    for name in ("trials", "folds", "windows"):
+        with pytest.raises(SpecError, match=f"{name}=0, expected at least 1"):
+            Budget(**{name: 0})
+    with pytest.raises(SpecError, match="models of one series are not told members"):
+        tune(sine(60), 1, Budget(trials=1), told={"members": 3})
+
+
 def test_a_study_file_that_cannot_be_and_a_package_that_is_not_there(tmp_path, capsys, monkeypatch):
     nowhere = tmp_path / "no" / "study.sqlite"
     assert main(["tune", "sine", "--storage", str(nowhere)]) == 2
     assert "cannot be used" in capsys.readouterr().err
+    assert main(["tune", "sine", "-o", str(tmp_path / "no" / "m.gatecast")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SpecError, match="this needs optuna") as told:
         tune(sine(60), 1, Budget(trials=1))

@@ -14,6 +14,7 @@ from gatecast.edge.save import KIND, load, save
 from gatecast.errors import DataError, ForecastError, ModelFileError, SpecError
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.rules import against_rival, batch_for, candidates_for, sizes_for, steps_for
+from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.given import bare
 from gatecast.train.lockstep import QUANTILES
 from panels import monthly, shorten
@@ -143,6 +144,14 @@ def test_series_shorter_than_the_window_are_forecast_too():
     found = fitted(short).predict()
     ahead = found[found["unique_id"] == "short"]["Gatecast"]
     assert len(ahead) == 6 and np.isfinite(ahead).all()
+
+
+@pytest.mark.parametrize(("rows", "h"), [(12, 4), (7, 3), (6, 2)])
+def test_a_panel_too_short_for_the_recursive_rival_is_learned_without_it(rows, h):
+    short = FRAME.groupby("unique_id").head(rows)
+    assert np.isfinite(fitted(short, h).predict()["Gatecast"]).all()
+    with pytest.raises(DataError, match="no series is long enough"):
+        SamplingForecaster(h).fit(short)
 
 
 def test_polars_in_polars_out(forecasts):

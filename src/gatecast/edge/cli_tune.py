@@ -29,7 +29,7 @@ def tune(
     ] = None,
     test_from: Annotated[
         str | None,
-        option("Start of the test, which no trial sees: a date, '24 rows' or '20%'; the last h rows.", metavar="WHEN"),
+        option("Start of the test, which no trial sees: a date, '24 rows' or '20%'; whole horizons.", metavar="WHEN"),
     ] = None,
     trials: Annotated[int, typer.Option(help="Settings to try, earlier ones of --storage included.", min=1)] = 20,
     folds: Annotated[int, typer.Option(help="Held-back spans that a trial is judged on, one by one.", min=1)] = 3,
@@ -56,6 +56,8 @@ def tune(
     from gatecast.judge.tuning import Budget
     from gatecast.judge.tuning import tune as search
 
+    if output and not output.parent.is_dir():
+        raise SpecError(f"there is no folder '{output.parent}' for the model", "make it, or name another file")
     optuna = import_extra("optuna", "tune")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     use_threads(session.threads)
@@ -78,7 +80,10 @@ def _span(panel: Panel, h: int | None, test_from: str | None) -> tuple[int, int]
     steps = h or (1 if one else horizon_from(panel, None))
     if not one and test_from is None:
         return steps, 1
-    return steps, max(1, horizon_from(panel, test_from or SHARE) // steps)
+    rows = horizon_from(panel, test_from or SHARE)
+    if rows < steps:
+        raise SpecError(f"a test of {rows} rows is shorter than the horizon of {steps}", "start it earlier")
+    return steps, -(-rows // steps)
 
 
 def _opened(storage: Path | None) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gatecast.edge import container
+from gatecast.errors import ModelFileError
 from gatecast.forecast.panels.kept import Columns
 
 KIND = "fold"
@@ -19,11 +20,13 @@ class Folds:
         self.folder = Path(folder)
 
     def read(self, key: str) -> list[Columns] | None:
-        """The tables that were written under `key`, or None; raises ModelFileError where the file is damaged."""
-        path = self._path(key)
-        if not path.exists():
+        """The tables that were written under `key`; None where there are none, or the file is damaged or another's."""
+        try:
+            tensors, facts = container.read(self._path(key), KIND)
+        except ModelFileError:
             return None
-        tensors, facts = container.read(path, KIND)
+        if facts.get("key") != key:
+            return None
         return [
             {
                 name: _column(tensors[f"{t}.{c}"], dtype, words)
@@ -41,7 +44,7 @@ class Folds:
             for c, (name, column) in enumerate(table.items()):
                 tensors[f"{t}.{c}"], words = _numbers(column)
                 facts[t].append((name, column.dtype.str, words))
-        container.write(self._path(key), KIND, tensors, {"tables": facts})
+        container.write(self._path(key), KIND, tensors, {"key": key, "tables": facts})
 
     def clear(self) -> None:
         """Remove every part, and the folder if nothing else is in it; drafts of a killed process too."""

@@ -129,9 +129,9 @@ def run_backtest(job: Job, quiet: bool, folder: Path | None = None, resume: bool
     """
     model = global_forecaster(job.model, Network(), job.settings)
     store = Folds(folder / FOLDS) if folder else None
-    if store and not resume:
-        store.clear()
     with working(job.engine), counting(quiet) as tick:
+        if store and not resume:
+            store.clear()
         watch = Following(tick, store) if store else Following(tick)
         return backtest(model, job.panel, job.origins, refit=job.refit, watch=watch, **job.options)
 

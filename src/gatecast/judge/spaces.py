@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from gatecast.errors import DataError
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.kept import data_key
@@ -116,6 +117,12 @@ class Case:
         """The last `windows` origins, which test, and before them so many spans of as many together, which choose."""
         each = max(1, windows // folds)
         every = origins(self.given.panel, self.h, Origins(folds * each + windows))
+        for cut in every:
+            if not np.isfinite(horizon_after(self.given.panel, cut, self.h)).any():
+                raise DataError(
+                    f"no value is known in the {self.h} rows after one of the last {len(every)} origins",
+                    "ask for fewer of them, or leave the rows at the end out",
+                )
         return tuple(every[n * each : (n + 1) * each] for n in range(folds)), every[folds * each :]
 
     def model(self, params: Params) -> Any:

@@ -2,8 +2,8 @@
 
 Trials are asked for in rounds and judged span by span; after each span those worse than the median of the finished
 ones are given up. Spans hold original values, so trials of different transforms can be compared, which their training
-losses cannot. A round is asked for with a seed of its own, and tasks go where joblib's backend says: neither the number
-of processes nor an interruption changes what is tried.
+losses cannot. A round is asked for with a seed of its own, and tasks go where joblib's backend says: the number of
+processes does not change what is tried.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import pandas as pd
 
 from gatecast.data.panel import Panel
 from gatecast.data.read import as_panel
-from gatecast.errors import GatecastError, import_extra
+from gatecast.errors import DataError, GatecastError, SpecError, import_extra
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import counted
 from gatecast.judge.backtest import Gain, gain_of
 from gatecast.judge.spaces import Case, PanelSpace, Params, SeriesSpace, Space, Span
 from gatecast.prepare.given import Given
@@ -39,12 +40,18 @@ MARGIN = 2.0
 @dataclass(frozen=True)
 class Budget:
     """How many trials, on how many held-back spans; `windows` origins, a horizon apart, test what no trial has seen,
-    and the spans before them have as many together. `seed` decides every random draw."""
+    and the spans before them have as many together, each at least one. `seed` decides every random draw."""
 
     trials: int = 20
     folds: int = 3
     windows: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "folds", "windows"):
+            counted(name, getattr(self, name))
+        if self.seed < 0:
+            raise SpecError(f"seed={self.seed}, expected at least 0")
 
 
 @dataclass(frozen=True)
@@ -117,13 +124,15 @@ def tune(
     settings goes on. Needs `pip install 'gatecast[tune]'`. Source: Akiba et al. (2019), "Optuna", its TPE and median
     rule.
     """
-    budget, watch = budget or Budget(), watch or Tick()
-    panel, told = as_panel(data), dict(told or {})
+    budget, watch, told = budget or Budget(), watch or Tick(), dict(told or {})
+    panel = _panel(data, h, space, told)
     space = space or (SeriesSpace() if len(panel) == 1 else PanelSpace())
     case = Case(_given(panel, h, space, told), h, space, told)
     folds, test = case.spans(budget.folds, budget.windows)
     trials = _search(case, folds, budget, storage, watch)
     auto = next(trial for trial in trials if trial.params == space.auto)
+    if not math.isfinite(auto.error):
+        raise DataError("the automatic recipe cannot be trained before every held-back span", "use fewer of them")
     best = min((trial for trial in trials if not trial.given_up), key=lambda trial: trial.error)
     pair = [best.params, auto.params]
     found = dict(as_they_end(partial(case.errors, span=test, seed=budget.seed), pair))
@@ -133,12 +142,23 @@ def tune(
     return Tuned(trials, best, auto, held_back, errors, gain_of(errors, 1), case.model(chosen.params))
 
 
+def _panel(data: Any, h: int, space: Space | None, told: dict[str, Any]) -> Panel:
+    """The data as the models of many series read them; of one series, and without a space for many, as one is read."""
+    if isinstance(data, Panel):
+        return data
+    panel = GlobalForecaster(h, **told).covariates.panel(data, told.get("season"))
+    return panel if len(panel) > 1 or isinstance(space, PanelSpace) else as_panel(data)
+
+
 def _given(panel: Panel, h: int, space: Space, told: dict[str, Any]) -> Given:
     """What the data say, as the model of many series is told of it; of one series all columns."""
     if isinstance(space, PanelSpace):
         model = GlobalForecaster(h, **told)
         return model.given_of(panel, model.covariates.statics(None))
     one = panel.single().seasoned(told.pop("season", None))
+    stray = next(iter(told), None)
+    if stray is not None:
+        raise SpecError(f"models of one series are not told {stray}", "leave it out, or tune a panel")
     return Given(one, np.zeros((1, h, 0)), np.zeros((1, 0)))
 
 
@@ -153,7 +173,7 @@ def _search(case: Case, folds: tuple[Span, ...], budget: Budget, storage: Any, w
         if trial.state.name == "RUNNING":  # its round was cut
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     watch.begin("tuning", budget.trials * len(folds))
-    _steps(watch, len(_whole(study)) * len(folds))
+    _steps(watch, min(budget.trials, len(_whole(study))) * len(folds))
     while (done := len(_whole(study))) < budget.trials:
         seed = int(np.random.SeedSequence([budget.seed, done]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * ROUND, constant_liar=True)
@@ -178,7 +198,8 @@ def _round(case: Case, folds: tuple[Span, ...], study: Any, size: tuple[int, int
         fresh = {_text(t.params): t.params for t in alive if (_text(t.params), number) not in known}
         names = list(fresh)
         for place, errors in as_they_end(partial(_errors, case, span, seed), list(fresh.values())):
-            score = math.inf if errors is None else float(errors["error"].mean())
+            mean = math.nan if errors is None else float(errors["error"].mean())
+            score = mean if math.isfinite(mean) else math.inf
             before = known.get((names[place], number - 1), 0.0)
             known[names[place], number] = (before * number + score) / (number + 1)
             watch.step()

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gatecast.errors import DataError
 from gatecast.nn.device import clip_gradients, device_of, placed
 from gatecast.nn.student import StudentNet, draw, student_loss
-from gatecast.prepare.stretches import CLIP, Stretch, Stretches
+from gatecast.prepare.stretches import CLIP, INSIDE, Stretch, Stretches
 from gatecast.train.lockstep import Schedule, Tick
 
 READ = ("z", "facts", "exists")
@@ -33,6 +34,8 @@ def train_teacher(
     moving: list[Tensor] = list(net.parameters())
     average = [p.detach().clone() for p in moving]
     series, ends = stretches.anchors()
+    if not len(series):
+        raise DataError("no series is long enough to learn its next row from", f"it takes more than {INSIDE} rows")
     for step in range(schedule.steps):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate * schedule.factor(step)

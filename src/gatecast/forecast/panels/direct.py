@@ -21,6 +21,7 @@ from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.nn.device import find_device
 from gatecast.prepare.given import Given
 from gatecast.prepare.split import Cut
+from gatecast.prepare.stretches import INSIDE
 from gatecast.prepare.units import check_sign
 from gatecast.train.lockstep import Tick
 
@@ -114,7 +115,9 @@ class GlobalForecaster(NetworkMethod):
         folds = held_back_folds(given, self.h, seed, horizons)
         judged = judge(folds, sizes, candidates, seed, tick, device)
         free, errors, mase = None, judged.errors, judged.mase
-        if self.ingredients.rival and not against_rival(sizes.season, self.h, given.past):
+        longest = min(int(np.diff(fold.known.panel.indptr).max()) for fold in folds)
+        rival = self.ingredients.rival and longest > INSIDE  # fewer rows hold no step to learn from
+        if rival and not against_rival(sizes.season, self.h, given.past):
             free = SamplingForecaster(self.h, **super().settings())
             errors, mase = free.judged(folds, seed, tick)
         self.choices_, self.free_, self.parts_ = judged.choices, None, ()
