@@ -18,7 +18,7 @@ from gatecast.edge.cli import main
 from gatecast.edge.engines import working
 from gatecast.edge.folds import Folds
 from gatecast.edge.options import Engine
-from gatecast.errors import SpecError
+from gatecast.errors import FitError, SpecError
 from gatecast.forecast.panels import method, rules
 from gatecast.forecast.panels.baselines import global_method
 from gatecast.forecast.panels.direct import GlobalForecaster
@@ -66,6 +66,18 @@ def test_a_task_whose_process_is_killed_runs_again_and_none_of_another_process(n
     (killed,) = {pid for item, number, pid in tries if (item, number) == ("3", "0")}
     assert all(pid == killed for item, number, pid in tries if int(item) in again and number == "0")
     assert str(os.getpid()) not in {pid for _, _, pid in tries}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_task_that_kills_every_process_is_given_up_with_an_error(name):
+    def work(item: int) -> int:
+        if item == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+    with pytest.raises(FitError, match="every process that ran it died"), working(Engine(jobs=2, engine=name)):
+        list(as_they_end(work, range(3)))
 
 
 class Killer(Tick):

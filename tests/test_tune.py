@@ -1,7 +1,9 @@
 """Tuning: what is tried, what is never looked at, what is said of the gain, and how a study goes on."""
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -139,6 +141,19 @@ def test_a_study_goes_on_where_it_was_cut_and_ends_as_if_it_had_not_been(monkeyp
     assert seen  # other data are another study
 
 
+def test_a_study_that_another_process_took_over_ends_in_an_error(monkeypatch):
+    kept, real = optuna.storages.InMemoryStorage(), tuning._errors
+
+    def slow(*given):
+        monkeypatch.setattr(tuning, "_errors", real)
+        tune(near(3.0), 2, BUDGET, space=Constants(), storage=kept)
+        return real(*given)
+
+    monkeypatch.setattr(tuning, "_errors", slow)
+    with pytest.raises(SpecError, match="another process goes on with the same study"):
+        tune(near(3.0), 2, BUDGET, space=Constants(), storage=kept)
+
+
 def test_every_choice_of_the_spaces_is_a_model_that_can_be_made():
     class Fixed:
         def __init__(self, seed):
@@ -209,6 +224,12 @@ def test_a_study_file_that_cannot_be_and_a_package_that_is_not_there(tmp_path, c
     nowhere = tmp_path / "no" / "study.sqlite"
     assert main(["tune", "sine", "--storage", str(nowhere)]) == 2
     assert "cannot be used" in capsys.readouterr().err
+    other = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(other)) as base:
+        base.execute("CREATE TABLE prices (price)")
+    before = other.read_bytes()
+    assert main(["tune", "sine", "--storage", str(other)]) == 2
+    assert "holds something else than trials" in capsys.readouterr().err and other.read_bytes() == before
     assert main(["tune", "sine", "-o", str(tmp_path / "no" / "m.gatecast")]) == 2
     assert "there is no folder" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "optuna", None)
@@ -223,12 +244,12 @@ def test_the_command_tunes_one_series_and_many_and_writes_the_recommended_model(
     monkeypatch.chdir(tmp_path)
     monthly(3, 5).to_csv("panel.csv", index=False)
     told = ["--h", "4", "--trials", "4", "--folds", "1", "-q"]
-    assert main(["tune", "panel.csv", *told, "--storage", "s.sqlite", "-o", "m.gatecast", "--json"]) == 0
+    assert main(["tune", "panel.csv", *told, "--storage", "what? {s}.sqlite", "-o", "m.gatecast", "--json"]) == 0
     first = capsys.readouterr().out
     found = json.loads(first)
     assert len(found["trials"]) == 4 and found["auto"]["params"]["kind"] == "direct" and found["verdict"]
     assert len(load("m.gatecast").predict()) == 3 * 4
-    assert main(["tune", "panel.csv", *told, "--storage", "s.sqlite", "--json"]) == 0
+    assert main(["tune", "panel.csv", *told, "--storage", "what? {s}.sqlite", "--json"]) == 0
     assert capsys.readouterr().out == first
     monkeypatch.setattr(tuning, "SeriesSpace", partial(SeriesSpace, specs=("gru:16",), epochs=1))
     assert main(["tune", "sine", "--trials", "4", "--folds", "2", "--test-from", "12 rows", "-q"]) == 0

@@ -50,6 +50,10 @@ EPILOG = """Exit codes:
   130  interrupted (Ctrl-C: the first ends the model in training, the second the run)
 """
 
+GOES_ON = (
+    "`run` and `backtest` go on from -o DIR with --resume, `fit-large` from --checkpoint DIR, `tune` from --storage"
+)
+
 app = typer.Typer(
     name="gatecast",
     help="Forecast time series with recurrent networks, honestly, beside naive baselines.",
@@ -86,9 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        return _complain(
-            "interrupted", "after `run` or `backtest` with -o DIR, --resume goes on from here", INTERRUPTED
-        )
+        return _complain("interrupted", GOES_ON, INTERRUPTED)
     return code or 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,15 +90,25 @@ def _span(panel: Panel, h: int | None, test_from: str | None) -> tuple[int, int]
 
 
 def _opened(storage: Path | None) -> Any:
-    """A study file; SpecError where it cannot be used."""
+    """A study file; SpecError where it cannot be used, or holds something else."""
     if storage is None:
         return None
     errors, storages = import_extra("sqlalchemy.exc", "tune"), import_extra("optuna.storages", "tune")
     try:
-        return storages.RDBStorage(f"sqlite:///{storage}")
-    except (errors.SQLAlchemyError, RuntimeError) as cause:
+        if storage.exists() and not _is_study(storage):
+            raise SpecError(f"--storage {storage} holds something else than trials", "name another file")
+        connect = partial(sqlite3.connect, storage, check_same_thread=False)
+        return storages.RDBStorage("sqlite:///trials", engine_kwargs={"creator": connect})  # any name of a file
+    except (errors.SQLAlchemyError, sqlite3.Error, RuntimeError) as cause:
         what = f"--storage {storage} cannot be used: {str(cause).splitlines()[0]}"
         raise SpecError(what, "name a new file in a folder that is there") from cause
+
+
+def _is_study(storage: Path) -> bool:
+    """Whether a file is an empty database, or one of trials."""
+    with closing(sqlite3.connect(storage)) as base:
+        tables = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
+    return not tables or "studies" in tables
 
 
 def _text(found: Tuned) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from joblib import parallel_config
 
 from gatecast.edge.options import Engine
-from gatecast.errors import SpecError, check_choice, import_extra
+from gatecast.errors import FitError, SpecError, check_choice, import_extra
 
 LOCAL = "local"
 PATIENCE = 20
@@ -52,7 +52,7 @@ def _dask(engine: Engine) -> Iterator[None]:
             client = distributed.Client(engine.address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as cause:
             raise _unreachable(engine, cause) from cause
-        with client, parallel_config("dask", client=client):
+        with client, parallel_config("dask", client=client), _giving_up(distributed.KilledWorker):
             yield
         return
     workers = _processes(engine)
@@ -60,6 +60,7 @@ def _dask(engine: Engine) -> Iterator[None]:
         distributed.LocalCluster(n_workers=workers, threads_per_worker=1, **QUIET_DASK) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
         parallel_config("dask", client=client),
+        _giving_up(distributed.KilledWorker),
     ):
         yield
 
@@ -77,8 +78,9 @@ def _ray(engine: Engine) -> Iterator[None]:
             ray.init(num_cpus=_processes(engine), include_dashboard=False, **quiet)
     except (OSError, ValueError, RuntimeError) as cause:
         raise _unreachable(engine, cause) from cause
+    lost = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
     try:
-        with parallel_config(backend, n_jobs=-1 if engine.address else _processes(engine)):
+        with parallel_config(backend, n_jobs=-1 if engine.address else _processes(engine)), _giving_up(*lost):
             yield
     finally:
         ray.shutdown()
@@ -97,6 +99,17 @@ def _ray_backend() -> Any:
             super().terminate()
 
     return Backend(ray_remote_args=RETRIES)
+
+
+@contextmanager
+def _giving_up(*lost: type[Exception]) -> Iterator[None]:
+    """A task whose process died time and again ends in an error of ours."""
+    try:
+        yield
+    except lost as cause:
+        raise FitError(
+            "a task was given up: every process that ran it died", "perhaps for want of memory: use fewer at once"
+        ) from cause
 
 
 def _processes(engine: Engine) -> int:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -129,7 +130,8 @@ def tune(
     space = space or (SeriesSpace() if len(panel) == 1 else PanelSpace())
     case = Case(_given(panel, h, space, told), h, space, told)
     folds, test = case.spans(budget.folds, budget.windows)
-    trials = _search(case, folds, budget, storage, watch)
+    with _alone():
+        trials = _search(case, folds, budget, storage, watch)
     auto = next(trial for trial in trials if trial.params == space.auto)
     if not math.isfinite(auto.error):
         raise DataError("the automatic recipe cannot be trained before every held-back span", "use fewer of them")
@@ -160,6 +162,16 @@ def _given(panel: Panel, h: int, space: Space, told: dict[str, Any]) -> Given:
     if stray is not None:
         raise SpecError(f"models of one series are not told {stray}", "leave it out, or tune a panel")
     return Given(one, np.zeros((1, h, 0)), np.zeros((1, 0)))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """SpecError where another process took this one's trials for those of a run that was cut."""
+    taken = import_extra("optuna.exceptions", "tune").UpdateFinishedTrialError
+    try:
+        yield
+    except taken as cause:
+        raise SpecError("another process goes on with the same study", "let it end, or name another storage") from cause
 
 
 def _search(case: Case, folds: tuple[Span, ...], budget: Budget, storage: Any, watch: Tick) -> tuple[Tried, ...]:

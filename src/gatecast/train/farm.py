@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -35,12 +36,32 @@ def as_they_end(work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[in
     >>> list(as_they_end(abs, [-1, 2]))
     [(0, 1), (1, 2)]
     """
-    backend: Any = get_active_backend()[0]
-    if "RayBackend" in [kind.__name__ for kind in type(backend).__mro__]:
-        backend.supports_return_generator = True  # its pool calls back as tasks end, but it does not say so
+    backend = _mended(get_active_backend()[0])
     how = "generator_unordered" if backend.supports_return_generator else "list"
     tasks = (delayed(_numbered)(work, number, item) for number, item in enumerate(items))
     yield from Parallel(return_as=how, batch_size=1)(tasks)
+
+
+def _mended(backend: Any) -> Any:
+    """Ray's pool calls back as tasks end, and does not say so; Dask's backend waits for a task that was given up."""
+    kinds = {kind.__name__ for kind in type(backend).__mro__}
+    if "RayBackend" in kinds:
+        backend.supports_return_generator = True
+    if "DaskDistributedBackend" in kinds and "submit" not in vars(backend):
+        backend.submit = partial(_heard, backend.submit)
+    return backend
+
+
+def _heard(submit: Callable[..., Any], work: Any, callback: Callable[[Any], Any]) -> Any:
+    """joblib's own `submit` of Dask, whose callback hears of an error of the cluster too."""
+
+    def ended(future: Any) -> None:
+        if future.exception():
+            callback(future.exception())
+
+    future = submit(work, callback)
+    future.add_done_callback(ended)
+    return future
 
 
 def _numbered(work: Callable[[Any], Any], number: int, item: Any) -> tuple[int, Any]:
