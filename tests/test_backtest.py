@@ -8,14 +8,14 @@ from scipy import integrate, stats
 
 from gatecast.data.read import read
 from gatecast.data.synthetic import ramp, sine
-from gatecast.errors import DataError, SpecError
+from gatecast.errors import DataError, ForecastError, SpecError
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.baselines import METHODS, global_method
 from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.judge.backtest import Skill, backtest, block_bootstrap
 from gatecast.judge.blocks import block_means, coverages_of
 from gatecast.judge.panel_scores import GRID, PROBABILITIES, row_scores
-from gatecast.prepare.split import Origins, origins
+from gatecast.prepare.split import Origins, kind_of_cut, origins
 from gatecast.train.lockstep import QUANTILES
 from panels import monthly, shorten
 
@@ -246,3 +246,37 @@ def test_verdicts_say_what_the_interval_says():
         "worse: MASE 5.0 % higher than seasonal_naive (95 % interval of the gain -9.0 to -1.0 %; x)"
     )
     assert "no comparison" in Skill("m", None, None, None, "").verdict
+
+
+def test_every_model_is_measured_by_the_same_scale_at_every_origin():
+    rng = np.random.default_rng(3)
+    growing = pd.DataFrame({"unique_id": "a", "ds": np.arange(90), "y": rng.normal(size=90) * np.linspace(1, 9, 90)})
+    found = backtest(global_method("global_ridge", 3), growing, Origins(10), refit=False).rows
+    scale = (found["MAE"] / found["MASE"]).groupby([found["origin"], found["model"]]).mean().unstack()
+    assert scale.shape == (10, 3) and scale.iloc[-1].mean() > 1.2 * scale.iloc[0].mean()
+    np.testing.assert_allclose(scale.to_numpy(), np.tile(scale.to_numpy()[:, :1], 3), rtol=1e-12)
+
+
+def test_origins_that_nearly_all_share_a_truth_give_no_interval_and_no_band():
+    one = pd.DataFrame({"unique_id": "a", "ds": np.arange(200), "y": np.random.default_rng(0).normal(size=200)})
+    found = backtest(Normal(24), one, Origins(60, 1), refit=False)
+    assert all("too few for an interval" in skill.how and skill.low is None for skill in found.skills())
+    assert found.coverages() == ()
+
+
+def test_a_kind_of_origins_that_there_is_not_is_refused():
+    with pytest.raises(SpecError, match="unknown kind of cut-off 'serie'"):
+        kind_of_cut("serie")
+    untyped = object.__new__(Origins)
+    object.__setattr__(untyped, "by", "serie")
+    with pytest.raises(SpecError, match="unknown kind of cut-off 'serie'"):
+        untyped.__post_init__()
+
+
+def test_a_level_that_neither_the_networks_nor_the_held_back_errors_know_is_refused():
+    few = Scores(np.random.default_rng(0).normal(size=(57, 1, len(QUANTILES))))
+    assert np.isfinite(few.moved(0.975)).all()
+    with pytest.raises(ForecastError, match=r"57 held-back errors are too few for a bound of probability 0\.995"):
+        few.moved(0.995)
+    many = Scores(np.random.default_rng(0).normal(size=(400, 1, len(QUANTILES))))
+    assert many.moved(0.995) > many.moved(0.975)

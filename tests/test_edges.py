@@ -1,5 +1,6 @@
 """Awkward but honest data: gaps at every edge, prices below zero, short series, other people's data."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from gatecast.data.calendar import Calendar
 from gatecast.data.panel import series_panel
 from gatecast.edge.save import load, save
-from gatecast.errors import DataError, ForecastError, SpecError
+from gatecast.errors import DataError, ForecastError, GatecastError, SpecError
 from gatecast.forecast.baselines import Baseline
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.forecast.ridge import Ridge
 from gatecast.judge.leaderboard import leaderboard
+from gatecast.show.files import write_atomic
 from gatecast.train.settings import Training
 from models import network, prices, waves
 
@@ -162,3 +164,28 @@ def test_settings_that_nothing_would_read_are_refused():
         leaderboard(waves(), "30 rows", [Baseline("naive")])
     with pytest.raises(ForecastError, match="0 steps asked for"):
         network("gru:2", recipe=QUICK).fit(waves()).free_run(0)
+
+
+def test_a_free_run_from_before_the_first_whole_window_is_refused():
+    model = Baseline("seasonal_naive", 12).fit(waves(50))
+    with pytest.raises(ForecastError, match="12 rows up to every origin are read; the first has 4"):
+        model.free_runs(None, np.array([3]), 1)
+
+
+def test_the_same_stack_twice_is_refused():
+    with pytest.raises(SpecError, match="a stack is named twice"):
+        network("gru:4+gru:4").fit(waves(60))
+
+
+def test_what_is_no_file_is_not_replaced_and_a_link_stays_one(tmp_path):
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    file.write_bytes(b"old")
+    with pytest.raises(GatecastError, match="pipe' cannot be written: it is no file"):
+        write_atomic(pipe, b"new")
+    with pytest.raises(GatecastError, match="there is no such folder"):
+        write_atomic(tmp_path / "no" / "file", b"new")
+    write_atomic(link, b"new")
+    assert pipe.is_fifo() and link.is_symlink() and file.read_bytes() == b"new"
+    assert len(list(tmp_path.iterdir())) == 3

@@ -10,7 +10,7 @@ import torch
 
 from gatecast.data.synthetic import sine
 from gatecast.edge.save import load, save
-from gatecast.errors import ForecastError
+from gatecast.errors import ForecastError, SpecError
 from gatecast.explain.decay import CHANCE, adding_decay, series_decay
 from gatecast.explain.explanation import explain
 from gatecast.explain.flow import information_flow
@@ -22,6 +22,7 @@ from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.baselines import SeasonalNaive
 from gatecast.forecast.panels.direct import GlobalForecaster
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
+from gatecast.forecast.panels.sequence import SequenceForecaster
 from gatecast.forecast.plan import Recipe
 from gatecast.nn.recurrent import LSTM
 from gatecast.show.explain_charts import explained
@@ -335,3 +336,10 @@ def test_an_explanation_without_newer_rows_says_what_it_left_out():
     assert found.left_out == ("free runs: 0 newer rows, expected at least 20",)
     with pytest.raises(ForecastError, match="0 newer rows, expected at least 20 to compare cells"):
         explain(model, compare=True)
+
+
+def test_a_model_that_is_not_unrolled_is_refused():
+    model = SequenceForecaster(2, spec="gru:4", members=1)
+    model.fit(sine(60), seed=0)
+    with pytest.raises(SpecError, match="a SequenceForecaster cannot be explained"):
+        readings(model)

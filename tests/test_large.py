@@ -125,6 +125,13 @@ def test_data_that_cannot_be_used_are_refused_with_their_reason(frame, says, siz
         ParquetPanel(stored(frame, tmp_path / "bad", sizes))
 
 
+def test_an_infinite_value_is_refused_with_its_series(tmp_path):
+    y = WALKS["y"].where(WALKS.index != len(WALKS) // 2, -np.inf)
+    wrong = WALKS["unique_id"].iloc[len(WALKS) // 2]
+    with pytest.raises(DataError, match=f"series '{wrong}': 'y' is infinite"):
+        ParquetPanel(stored(WALKS.assign(y=y), tmp_path / "inf"))
+
+
 def test_what_is_no_panel_on_disk_is_refused(tmp_path):
     for path, says in ((tmp_path / "none", "no file or folder"), (tmp_path, "no .parquet file in")):
         with pytest.raises(DataError, match=says):
@@ -342,3 +349,20 @@ def test_peak_memory_does_not_grow_with_the_data(tmp_path):
         done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0], "twenty times the rows, the same memory"
+
+
+def test_a_forecast_or_an_export_never_replaces_what_it_is_made_from(tmp_path, monkeypatch, capsys):
+    shorten(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    save(GlobalForecaster(2).fit(monthly(3, 4)), "m.gatecast")
+    write_parquet([monthly(3, 4)], tmp_path / "p.parquet")
+    for data, output in (("p.parquet", "p.parquet"), (".", "f.parquet")):
+        assert main(["predict", "m.gatecast", "--data", data, "-o", output]) == 2
+        assert "would be read as data" in capsys.readouterr().err
+    assert main(["predict", "m.gatecast", "-o", "f.parquet"]) == 2
+    assert "would hold CSV" in capsys.readouterr().err
+    assert main(["export", "m.gatecast", "./m.gatecast"]) == 2
+    assert "is the model itself" in capsys.readouterr().err
+    assert main(["fit-large", "p.parquet", "--h", "2", "--steps", "1", "-o", "no/m.gatecast"]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+    assert len(load("m.gatecast").predict()) == 6 and not (tmp_path / "f.parquet").exists()

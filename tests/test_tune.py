@@ -230,8 +230,8 @@ def test_a_study_file_that_cannot_be_and_a_package_that_is_not_there(tmp_path, c
     before = other.read_bytes()
     assert main(["tune", "sine", "--storage", str(other)]) == 2
     assert "holds something else than trials" in capsys.readouterr().err and other.read_bytes() == before
-    assert main(["tune", "sine", "-o", str(tmp_path / "no" / "m.gatecast")]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert main(["tune", "sine", "-o", str(tmp_path / "no" / "m.gatecast")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SpecError, match="this needs optuna") as told:
         tune(sine(60), 1, Budget(trials=1))

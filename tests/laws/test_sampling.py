@@ -9,7 +9,7 @@ from scipy import stats
 from gatecast.data.calendar import Calendar
 from gatecast.data.panel import Panel
 from gatecast.edge.save import load, save
-from gatecast.errors import SpecError
+from gatecast.errors import DataError, SpecError
 from gatecast.forecast.panels.baselines import GlobalRidge
 from gatecast.forecast.panels.sampling import Drawing, SamplingForecaster
 from gatecast.nn.student import StudentNet, draw, student_loss
@@ -230,3 +230,13 @@ def test_known_columns_are_read_and_past_ones_refused():
         SamplingForecaster(2, past=["sale"])
     with pytest.raises(SpecError, match="a path for every network"):
         Drawing(paths=0)
+
+
+def test_negative_values_after_a_logarithm_are_refused():
+    rng = np.random.default_rng(0)
+    y = np.exp(rng.normal(0, 0.1, 80).cumsum())
+    grown = pd.DataFrame({"unique_id": "a", "ds": np.arange(80), "y": y})
+    model = SamplingForecaster(3).fit(grown)
+    assert model.log
+    with pytest.raises(DataError, match="negative values"):
+        model.predict(grown.assign(y=grown["y"].where(grown["ds"] < 79, -1.0)))

@@ -100,6 +100,13 @@ def values_of(column: pa.ChunkedArray | pa.Array) -> Float64[np.ndarray, "rows"]
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
+def _check_finite(path: Path, names: np.ndarray, values: Float64[np.ndarray, "rows"], ends: np.ndarray) -> None:
+    wrong = np.flatnonzero(np.isinf(values))
+    if len(wrong):
+        series = names[np.searchsorted(ends, wrong[0], side="right")]
+        raise DataError(f"{path.name}, series {series!r}: 'y' is infinite", "leave the cell empty if it is missing")
+
+
 class _Open(NamedTuple):
     """The series whose end has not been seen."""
 
@@ -122,6 +129,7 @@ def series_in(files: list[Path]) -> Iterator[Found]:
         if found != kinds:
             raise DataError(f"{path.name}: 'unique_id' or 'ds' is of another kind than in {files[0].name}", SORTED)
         _check_rising(path, names, times, bounds)
+        _check_finite(path, names, values, ends)
         starts, known = offset + bounds[:-1], np.add.reduceat(np.isfinite(values), bounds[:-1])
         if still and still.name == names[0]:
             if times[0] <= still.last:

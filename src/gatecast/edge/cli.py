@@ -51,7 +51,7 @@ EPILOG = """Exit codes:
 """
 
 GOES_ON = (
-    "`run` and `backtest` go on from -o DIR with --resume, `fit-large` from --checkpoint DIR, `tune` from --storage"
+    "with --resume, `run` and `backtest` go on from -o DIR and `fit-large` from --checkpoint DIR; `tune` from --storage"
 )
 
 app = typer.Typer(
@@ -249,7 +249,7 @@ def fit(
         with following(quiet=session.quiet) as follower:
             fitted = forecaster.fit(panel.seasoned(season), seed=seed, watch=Watch(follower))
     save(fitted, output)
-    session.note([f"wrote {output}"])
+    session.note([*panel.notes, f"wrote {output}"])
     typer.echo(model_json(fitted) if session.json else plain(fitted.summary()), nl=not session.json)
 
 

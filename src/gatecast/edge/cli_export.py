@@ -22,7 +22,10 @@ def export(
     from gatecast.edge.onnx.graph import USUAL
     from gatecast.edge.save import load_model
     from gatecast.edge.text import plain
+    from gatecast.errors import SpecError
 
+    if output.resolve() == model.resolve():
+        raise SpecError(f"'{output}' is the model itself", "name another file for the network")
     export_onnx(load_model(model), output, USUAL if opset is None else opset)
     if not quiet:
         typer.echo(plain(f"wrote {output}"), err=True)

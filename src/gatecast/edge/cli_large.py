@@ -47,9 +47,11 @@ def fit_large(
     from gatecast.edge.save import save
     from gatecast.forecast.panels.direct import GlobalForecaster
     from gatecast.forecast.panels.large import fit_large as fit
+    from gatecast.show.files import writable
     from gatecast.train.loop import Memory
     from gatecast.train.team import team
 
+    writable(output)
     use_threads(session.threads)
     with team() as us, counting(session.quiet or not us.leads) as watch:
         store = Checkpoints(checkpoint) if checkpoint else Memory()

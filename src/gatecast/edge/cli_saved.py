@@ -75,6 +75,10 @@ def predict(
         newer = inputs.newer_data(fitted.history_, data, layout) if data else None
         forecast = fitted.predict(h, newer)
         text, document = exports.forecast_csv(forecast), exports.forecast_json(forecast)
+    if output and output.suffix.lower() == ".parquet":
+        raise SpecError(
+            f"'{output}' would hold CSV", "give Parquet --data to a model of many series, or name a .csv file"
+        )
     if output:
         write_atomic(output, text.encode())
         session.note([f"wrote {output}"])

@@ -58,9 +58,10 @@ def tune(
     from gatecast.edge.save import save
     from gatecast.judge.tuning import Budget
     from gatecast.judge.tuning import tune as search
+    from gatecast.show.files import writable
 
-    if output and not output.parent.is_dir():
-        raise SpecError(f"there is no folder '{output.parent}' for the model", "make it, or name another file")
+    if output:
+        writable(output)
     optuna = import_extra("optuna", "tune")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     use_threads(session.threads)

@@ -114,6 +114,9 @@ def forecast_on_disk(model: GlobalMethod, asked: Asked, output: Path) -> None:
     wanted = {name: _figures(name, text) for name, text in asked.bounds.items() if text}
     if asked.ahead or asked.static:
         raise SpecError("a panel on disk has no columns beside the target", "leave --ahead and --static out")
+    source, target = Path(str(asked.data)).resolve(), output.resolve()
+    if source in (target, target.parent):
+        raise SpecError(f"'{output}' would be read as data the next time", "write the forecasts elsewhere")
     forecast_parquet(model, str(asked.data), output, asked.h, wanted)
 
 

@@ -16,6 +16,7 @@ from gatecast.data.read import read
 from gatecast.data.store import ParquetPanel, together
 from gatecast.errors import ForecastError, GatecastError
 from gatecast.forecast.panels.method import GlobalMethod
+from gatecast.show.files import writable
 
 GROUP_ROWS = 16_384
 """Rows of a row group: small, because a few series are read by reading one."""
@@ -71,7 +72,8 @@ def _table(piece: Any) -> pa.Table:
 
 def _write(tables: Iterable[pa.Table], path: Path) -> Path:
     """Write tables of the same columns beside `path`, and move the whole into place."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = writable(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     writer = None
     try:
         for table in tables:
@@ -80,7 +82,7 @@ def _write(tables: Iterable[pa.Table], path: Path) -> Path:
         if writer is None:
             raise GatecastError(f"'{path}' is not written: there are no series", "give at least one")
         writer.close()
-        draft.replace(path)
+        draft.replace(target)
     except OSError as cause:
         raise GatecastError(
             f"'{path}' cannot be written: {cause.strerror or cause}", "name a file in an existing folder"

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from gatecast.data.panel import Panel
 from gatecast.data.read import as_panel
-from gatecast.errors import ForecastError
+from gatecast.errors import ForecastError, SpecError
 from gatecast.explain.unrolled import Unrolled, unroll, unroll_corrections, unroll_student
 from gatecast.forecast.forecaster import Forecaster
 from gatecast.forecast.panels.direct import GlobalForecaster
+from gatecast.forecast.panels.method import GlobalMethod
 from gatecast.forecast.panels.sampling import SamplingForecaster
 from gatecast.prepare.window import past_matrix, spaced
 from gatecast.train.lockstep import MEDIAN
 
-Model = Forecaster | GlobalForecaster | SamplingForecaster
+Model = Forecaster | GlobalMethod
 WINDOWS = 32
 RECENT = 250
 """Without newer rows, windows are taken from so many rows at the end of what was learned."""
@@ -57,7 +58,9 @@ def readings(model: Model, data: Any = None, windows: int = WINDOWS) -> tuple[Re
     fitted.fitted()
     if isinstance(fitted, GlobalForecaster):
         return _of_crops(fitted, windows) if fitted.free_ is None else _of_stretches(fitted.free_, windows)
-    return _of_stretches(fitted, windows)
+    if isinstance(fitted, SamplingForecaster):
+        return _of_stretches(fitted, windows)
+    raise SpecError(f"a {type(fitted).__name__} cannot be explained", "explain a window, direct or recursive model")
 
 
 def learned_rows(model: Forecaster, data: Any) -> Panel:

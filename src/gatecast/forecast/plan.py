@@ -82,6 +82,8 @@ class Plan:
             raise SpecError(f"dropout={self.dropout}, expected at least 0 and below 1")
         if self.lookback < 1 or self.members < 1:
             raise SpecError(f"lookback={self.lookback} and members={self.members}, expected at least 1 of each")
+        if len(set(self.stacks)) < len(self.stacks):
+            raise SpecError("a stack is named twice, and would be the same network twice", "ask for members instead")
         if not 0 <= self.recipe.lags <= self.lookback:
             raise SpecError(f"lags={self.recipe.lags}, expected 0 to the lookback, {self.lookback}")
         if isinstance(self.recipe.training, tuple) and len(self.recipe.training) != len(self.stacks):

@@ -14,7 +14,7 @@ from gatecast.data.panel import Panel
 from gatecast.forecast.panels.baselines import global_method
 from gatecast.forecast.panels.kept import Following
 from gatecast.forecast.panels.method import GlobalMethod, over_origins
-from gatecast.judge.blocks import Coverage, block_length, block_means, coverages_of, overlap_of
+from gatecast.judge.blocks import Coverage, block_length, block_means, coverages_of, enough_blocks, overlap_of
 from gatecast.judge.panel_scores import PROBABILITIES, SCORES, row_scores
 from gatecast.prepare.split import Origins
 
@@ -165,8 +165,8 @@ def gain_of(errors: pd.DataFrame, overlap: int) -> Gain:
     gain = float(100 * (1 - mine / other))
     origins, series = (both.groupby(level=level).mean().to_numpy() for level in ("origin", "unique_id"))
     count = f"{len(origins)} origin{'s' if len(origins) > 1 else ''}"
-    if len(origins) >= ORIGINS_ENOUGH:
-        block = block_length(len(origins), overlap)
+    block = block_length(len(origins), overlap)
+    if len(origins) >= ORIGINS_ENOUGH and enough_blocks(len(origins), block):
         how = f"moving blocks of {block} of {count}"
     elif len(series) >= SERIES_ENOUGH:
         origins, block = series, 1

@@ -14,6 +14,8 @@ from jaxtyping import Float64
 
 DRAWS = 2000
 LEVELS = (80, 95)
+FEWEST_BLOCKS = 5
+"""With fewer of them every draw is nearly the same, and looks surer than it is."""
 
 
 def block_length(origins: int, overlap: int) -> int:
@@ -23,6 +25,15 @@ def block_length(origins: int, overlap: int) -> int:
     (7, 24)
     """
     return max(math.ceil(origins ** (1 / 3)), overlap)
+
+
+def enough_blocks(origins: int, block: int) -> bool:
+    """Whether drawing blocks of so many origins says anything of the spread.
+
+    >>> enough_blocks(251, 7), enough_blocks(50, 24)
+    (True, False)
+    """
+    return origins >= FEWEST_BLOCKS * block
 
 
 def block_means(values: Float64[np.ndarray, "n C"], block: int) -> Float64[np.ndarray, "draws C"]:
@@ -73,11 +84,15 @@ class Coverage:
 def coverages_of(model: str, rows: pd.DataFrame) -> tuple[Coverage, ...]:
     """The coverage of every level, from one series' `unique_id, ds, origin, coverage 80, coverage 95` of one model.
 
-    An origin counts once, however many of its truths are known; one without any is left out.
+    An origin counts once, however many of its truths are known; one without any is left out. Nothing is
+    said where the origins are too few for it.
     """
     by_origin = rows.groupby("origin")[[f"coverage {level}" for level in LEVELS]].mean().dropna().to_numpy()
-    block = min(block_length(len(by_origin), overlap_of(rows)), len(by_origin))
-    how = f"moving blocks of {block} of {len(by_origin)} origins"
+    count = len(by_origin)
+    block = block_length(count, overlap_of(rows))
+    if not enough_blocks(count, block):
+        return ()
+    how = f"moving blocks of {block} of {count} origins"
     low, high = np.percentile(block_means(by_origin, block), [2.5, 97.5], axis=0)
     facts = zip(LEVELS, by_origin.mean(axis=0), low, high, strict=True)
     return tuple(Coverage(model, level, float(held), float(a), float(b), how) for level, held, a, b in facts)

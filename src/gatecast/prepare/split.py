@@ -110,6 +110,7 @@ class Origins:
     by: By = "auto"
 
     def __post_init__(self) -> None:
+        kind_of_cut(self.by)
         if self.n_windows < 1 or (self.step_size is not None and self.step_size < 1):
             raise SpecError(f"{self}: expected at least one window, and a step of at least one row")
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, Shaped
 
+from gatecast.errors import ForecastError
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -54,7 +56,9 @@ def spaced(at: Int64[np.ndarray, "N"], count: int) -> Int64[np.ndarray, "n"]:
 
 
 def past_matrix(z: Shaped[np.ndarray, "T C"], at: Int64[np.ndarray, "N"], lookback: int) -> Shaped[np.ndarray, "N L C"]:
-    """The last `lookback` rows up to each anchor, newest row last."""
+    """The last `lookback` rows up to each anchor, newest row last; ForecastError for an anchor with fewer."""
+    if len(at) and at.min() < lookback - 1:
+        raise ForecastError(f"{lookback} rows up to every origin are read; the first has {at.min() + 1}", "begin later")
     return z[at[:, None] + np.arange(1 - lookback, 1)]  # [N, L, C]
 
 

@@ -4,7 +4,8 @@ A score is a held-back truth minus the quantile that was forecast for it, over t
 scores of all series are pooled, and those of neighbouring horizon steps as long as there are few, so that a step has
 at least `ENOUGH` where the panel has them. The bound of probability p is the own quantile plus spread times the k-th
 smallest of n scores, k = ceil((n + 1) p) above the median and floor((n + 1) p) below: asymmetric, wider where the
-networks were too sure and narrower where they were not. With too few scores for p the own quantile stays as it is.
+networks were too sure and narrower where they were not. With too few scores for p the own quantile stays as it is,
+and p beyond the outermost is refused.
 Source: Romano, Patterson & Candes (2019), "Conformalized quantile regression", with one-sided scores (section 5).
 Deviation: the held-back horizons chose the number of training steps and the kept networks, so scores are a little
 small; and one horizon is one season, so coverage is measured, not promised.
@@ -63,12 +64,21 @@ class Scores:
         return f"intervals: own quantiles, calibrated on {count} held-back errors"
 
     def moved(self, p: float) -> Float64[np.ndarray, "K"]:
-        """By how many spreads the own quantile of every step is moved; 0 with too few scores."""
-        if np.isfinite(self.values[..., 0]).sum() < FEWEST:
-            return np.zeros(self.values.shape[1])
+        """By how many spreads the own quantile of every step is moved; 0 with too few scores.
+
+        ForecastError where these are too few and p lies beyond the networks' outermost quantile.
+        """
+        count = int(np.isfinite(self.values[..., 0]).sum())
         own = between(self.values, p)
-        found = [_rank_of(self._pool(own, k), p) for k in range(own.shape[1])]
-        return np.nan_to_num(np.array(found), nan=0.0)
+        steps = range(own.shape[1])
+        found = np.array([_rank_of(self._pool(own, k), p) if count >= FEWEST else math.nan for k in steps])
+        if np.isnan(found).any() and not QUANTILES[0] <= p <= QUANTILES[-1]:
+            widest = 100 * (QUANTILES[-1] - QUANTILES[0])
+            raise ForecastError(
+                f"{count} held-back errors are too few for a bound of probability {p:g}",
+                f"ask for levels up to {widest:g}, or fit more or longer series",
+            )
+        return np.nan_to_num(found, nan=0.0)
 
     def _pool(self, own: Float64[np.ndarray, "V K"], k: int) -> Float64[np.ndarray, "n"]:
         """Sorted scores of step k and of as many neighbours as it takes."""

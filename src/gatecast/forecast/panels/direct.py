@@ -14,7 +14,6 @@ from gatecast.data.calendar import calendar_of
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import Judged, Part, judge, median, train_parts
 from gatecast.forecast.panels.folds import Fold, held_back_folds
-from gatecast.forecast.panels.method import Scale
 from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.rules import against_rival, candidates_for, ingredients_without, rules_for, sizes_for
 from gatecast.forecast.panels.sampling import SamplingForecaster
@@ -139,19 +138,18 @@ class GlobalForecaster(NetworkMethod):
         model.free_ = self.free_ and self.free_.onto(given)
         return model
 
-    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[Float64[np.ndarray, "V K Q"]]:
         """Where every series is known at the first origin, all of them are read in place, many at a time."""
         if self.free_ or not (cuts[0].kept > 0).all():
             yield from super()._later(given, cuts)
             return
-        parts, error = tuple(part.over(given, part.units) for part in self.parts_), self.parts_[0].units.error
+        parts = tuple(part.over(given, part.units) for part in self.parts_)
         at_once = max(1, PLACES // (self.h * len(given.panel)))
         for begin in range(0, len(cuts), at_once):
             some = cuts[begin : begin + at_once]
             series = np.concatenate([cut.judged for cut in some])
             ends = np.concatenate([(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged] for cut in some])
-            paths = np.split(_middle(parts, series, ends), np.cumsum([len(cut.judged) for cut in some])[:-1])
-            yield from ((path, error[cut.judged]) for path, cut in zip(paths, some, strict=True))
+            yield from np.split(_middle(parts, series, ends), np.cumsum([len(cut.judged) for cut in some])[:-1])
 
     def _paths(self) -> Float64[np.ndarray, "S K Q"]:
         return self.free_.quantiles() if self.free_ else _middle(self.parts_, np.arange(len(self.given_.panel)))

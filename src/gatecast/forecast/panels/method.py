@@ -174,7 +174,8 @@ class GlobalMethod:
         """Learn at the first origin, and forecast from each: judged series, `cutoff`, `y`, and what errors are
         measured by, `scale`."""
         self._learn_all(given.cut(cuts[0].kept).without_empty(), 0, 2, Tick())
-        for cut, (paths, scale) in zip(cuts, self._later(given, cuts), strict=True):
+        for cut, paths in zip(cuts, self._later(given, cuts), strict=True):
+            scale = _scale_at(given, cut)
             ids = np.array(given.panel.ids)[cut.judged]
             ends = given.panel.times[(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged]]
             yield {
@@ -219,12 +220,12 @@ class GlobalMethod:
         model.given_ = given
         return model
 
-    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
-        """The quantiles and the error scale of the judged series at every origin, from what was learned."""
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[Float64[np.ndarray, "V K Q"]]:
+        """The quantiles of the judged series at every origin, from what was learned."""
         for cut in cuts:
             known = given.cut(cut.kept).without_empty()
             places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]  # of the judged series among those with a row
-            yield self._onto(known)._paths()[places], error_scale(known.panel)[places]
+            yield self._onto(known)._paths()[places]
 
     def _learn_all(self, given: Given, seed: int, horizons: int, tick: Tick) -> None:
         self.given_ = given
@@ -325,6 +326,12 @@ def over_origins(
         _count(watch.tick, len(tables))
     of = len(groups)
     return [[table for n in range(m * of, (m + 1) * of) for table in found[n]] for m in range(len(methods))]
+
+
+def _scale_at(given: Given, cut: Cut) -> Scale:
+    """The error scale of the judged series by what is known at an origin: the same for every model."""
+    places = (np.cumsum(cut.kept > 0) - 1)[cut.judged]
+    return error_scale(given.cut(cut.kept).without_empty().panel)[places]
 
 
 def _learned(given: Given, wanted: dict[str, float], share: Share) -> list[Columns]:

@@ -19,7 +19,7 @@ from gatecast.nn.device import find_device
 from gatecast.nn.student import StudentNet
 from gatecast.prepare.given import Given
 from gatecast.prepare.stretches import Stretches
-from gatecast.prepare.units import fit_units
+from gatecast.prepare.units import check_sign, fit_units
 from gatecast.train.lockstep import QUANTILES, Schedule, Tick
 from gatecast.train.members import in_parallel
 from gatecast.train.teacher import sample, train_teacher
@@ -145,7 +145,8 @@ class SamplingForecaster(NetworkMethod):
         self.nets_ = in_parallel(one, range(self.drawing.networks))
 
     def onto(self, given: Given) -> SamplingForecaster:
-        """A copy over other data."""
+        """A copy over other data; DataError for negative values where it learned logarithms."""
+        check_sign(given.panel.values[:, 0], self.log, given.panel.source)
         model = super()._onto(given)
         model.units_ = fit_units(given, self.units_.transform.log)
         return model

@@ -12,14 +12,13 @@ from torch import nn
 from gatecast.forecast.panels.bands import Scores
 from gatecast.forecast.panels.candidates import median
 from gatecast.forecast.panels.folds import held_back_folds
-from gatecast.forecast.panels.method import Scale, counted
+from gatecast.forecast.panels.method import counted
 from gatecast.forecast.panels.networks import NetworkMethod
 from gatecast.forecast.panels.sequence_nets import judge, quantiles, reading_for, train_nets
 from gatecast.nn.device import find_device
 from gatecast.nn.sequence import one_way
 from gatecast.nn.spec import parse
 from gatecast.prepare.given import Given
-from gatecast.prepare.scale import error_scale
 from gatecast.prepare.sequences import Sequences
 from gatecast.prepare.split import Cut
 from gatecast.prepare.units import check_sign
@@ -92,12 +91,9 @@ class SequenceForecaster(NetworkMethod):
         sequences = Sequences(self.given_, self.reading_)
         return median(quantiles(self.nets_, sequences, np.arange(len(panel)), panel.indptr[1:] - 1))
 
-    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Float64[np.ndarray, "V K Q"], Scale]]:
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[Float64[np.ndarray, "V K Q"]]:
         """Every series is read once: what is known at a row depends on no later one."""
         series = np.concatenate([cut.judged for cut in cuts])
         ends = np.concatenate([(given.panel.indptr[:-1] + cut.kept - 1)[cut.judged] for cut in cuts])
         paths = median(quantiles(self.nets_, Sequences(given, self.reading_), series, ends))
-        bounds = np.cumsum([len(cut.judged) for cut in cuts])[:-1]
-        for cut, part in zip(cuts, np.split(paths, bounds), strict=True):
-            known, places = given.cut(cut.kept).without_empty(), np.cumsum(cut.kept > 0) - 1
-            yield part, error_scale(known.panel)[places[cut.judged]]
+        yield from np.split(paths, np.cumsum([len(cut.judged) for cut in cuts])[:-1])
