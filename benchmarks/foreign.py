@@ -82,8 +82,8 @@ class Foreign(GlobalMethod):
         """Nothing yet: all origins are one call."""
         return Scores(np.zeros((0, self.h, len(QUANTILES))))
 
-    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[tuple[Array, Array]]:
-        """Every origin's quantiles, in units of one: whoever scores them knows better."""
+    def _later(self, given: Given, cuts: Sequence[Cut]) -> Iterator[Array]:
+        """Every origin's quantiles."""
         counts = [len(cut.judged) for cut in cuts]
         places = np.concatenate([np.column_stack([cut.judged, cut.kept[cut.judged]]) for cut in cuts])
         rows, season = plain_rows(given.panel), given.panel.calendar.season
@@ -93,8 +93,7 @@ class Foreign(GlobalMethod):
             learned = plain_rows(given.cut(cuts[0].kept).without_empty().panel)
             found, self.seconds = forecast(self.name, self.h, season, learned, (rows, places))
             found = np.repeat(found, len(QUANTILES), axis=2)
-        for paths, cut in zip(np.split(found, np.cumsum(counts)[:-1]), cuts, strict=True):
-            yield paths, np.ones(len(cut.judged))
+        yield from np.split(found, np.cumsum(counts)[:-1])
 
     def _each(self, rows: pd.DataFrame, panel: Panel, places: Places) -> pd.DataFrame:
         """What is known at every place, as a series of its own."""
