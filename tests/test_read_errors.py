@@ -168,6 +168,14 @@ def test_a_counter_holds_whole_numbers(file):
     fails(pd.DataFrame({"time": [1, 2.5], "High": [1, 2]}), "row 1, column 'time'", "2.5 is neither")
 
 
+def test_points_that_may_stand_for_thousands(file):
+    text = "Date;High\n01.01.2024;950\n02.01.2024;1.007\n03.01.2024;1.112\n"
+    fails(file(text), "prices.csv: '1.007' may be 1.007 or 1007", "decimal mark")
+    assert gc.read(file(text), format=CsvFormat(decimal=".")).values[1, 0] == 1.007
+    for other in ("0.007", "1.5", "2950"):
+        assert gc.read(file(f"{text}04.01.2024;{other}\n")).values[3, 0] == float(other)
+
+
 def test_a_decimal_mark_that_may_be_a_thousands_mark(file):
     text = "Date;High\n2024-01-01;1,234\n2024-01-02;5,678\n"
     fails(file(text), "prices.csv: '1,234' may be 1.234 or 1234", "decimal mark")

@@ -23,7 +23,7 @@ ONE_COLUMN = "\x1f"
 SAMPLE = 50
 """Lines on which the separator is decided."""
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
-_MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+_MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -183,16 +183,28 @@ def _names(header: list[str], source: str) -> list[str]:
 
 
 def _decimal(columns: dict[str, np.ndarray], separator: str, source: str) -> str:
-    """The decimal mark: a comma where the separator is another sign and some cell reads as 12,5."""
+    """The decimal mark: a comma where the separator is another sign and some cell reads as 12,5.
+
+    DataError where a comma, or beside whole numbers below 1000 every point, may stand for thousands.
+    """
     if separator == ",":
         return "."
     commas = [cell for cells in columns.values() for cell in cells if "," in cell and _COMMA_NUMBER.fullmatch(cell)]
+    doubtful = commas if all(_MAYBE_THOUSANDS.fullmatch(cell) for cell in commas) else []
     if not commas:
-        return "."
-    if all(_MAYBE_THOUSANDS.fullmatch(cell) for cell in commas):
+        doubtful = next(filter(None, map(_grouped, columns.values())), [])
+    if doubtful:
+        digits = re.split("[.,]", doubtful[0])
         raise DataError(
-            f"{source}: '{commas[0]}' may be {commas[0].replace(',', '.')} or {commas[0].replace(',', '')}, and no "
-            f"other number settles it",
+            f"{source}: '{doubtful[0]}' may be {'.'.join(digits)} or {''.join(digits)}, and no other number settles it",
             "give the decimal mark (',' for a decimal comma), or write numbers without thousands separators",
         )
-    return ","
+    return "," if commas else "."
+
+
+def _grouped(cells: np.ndarray) -> list[str]:
+    """The cells with points, where all read as 1.234 and the others are whole numbers of at most three digits."""
+    pointed = [cell for cell in cells if "." in cell]
+    whole = [cell for cell in cells if cell.isdigit()]
+    small = whole and max(map(len, whole)) <= 3
+    return pointed if small and all(_MAYBE_THOUSANDS.fullmatch(cell) for cell in pointed) else []
