@@ -100,7 +100,10 @@ def values_of(column: pa.ChunkedArray | pa.Array) -> Float64[np.ndarray, "rows"]
     return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _check_finite(path: Path, names: np.ndarray, values: Float64[np.ndarray, "rows"], ends: np.ndarray) -> None:
+def _check_finite(
+    path: Path, names: Shaped[np.ndarray, "R"], values: Float64[np.ndarray, "rows"], ends: Int64[np.ndarray, "R"]
+) -> None:
+    """Raise DataError for the first infinite value."""
     wrong = np.flatnonzero(np.isinf(values))
     if len(wrong):
         series = names[np.searchsorted(ends, wrong[0], side="right")]

@@ -84,8 +84,8 @@ class Coverage:
 def coverages_of(model: str, rows: pd.DataFrame) -> tuple[Coverage, ...]:
     """The coverage of every level, from one series' `unique_id, ds, origin, coverage 80, coverage 95` of one model.
 
-    An origin counts once, however many of its truths are known; one without any is left out. Nothing is
-    said where the origins are too few for it.
+    An origin counts once, however many of its truths are known; one without any is left out. Empty where
+    the origins are too few for bounds.
     """
     by_origin = rows.groupby("origin")[[f"coverage {level}" for level in LEVELS]].mean().dropna().to_numpy()
     count = len(by_origin)

@@ -34,9 +34,12 @@ def write_atomic(path: Path, content: bytes) -> Path:
 def writable(path: Path) -> Path:
     """Where a file of this name is written, links followed; GatecastError where that is no file, or has no folder."""
     target = path.resolve()
-    reason = "there is no such folder" if not target.parent.is_dir() else "it is no file"
-    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
-        raise GatecastError(
-            f"'{path}' cannot be written: {reason}", "name a file in an existing folder that you may write to"
-        )
-    return target
+    if not target.parent.is_dir():
+        reason = "there is no such folder"
+    elif target.exists() and not target.is_file():
+        reason = "it is no file"
+    else:
+        return target
+    raise GatecastError(
+        f"'{path}' cannot be written: {reason}", "name a file in an existing folder that you may write to"
+    )
